@@ -1,0 +1,1 @@
+"""Dialects: an Attempt to an HttpCall, an HttpReply to an Outcome; they never send."""

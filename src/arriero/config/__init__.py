@@ -1,0 +1,1 @@
+"""TOML, environment and flags to checked Settings, with the origin of each value."""

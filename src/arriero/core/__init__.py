@@ -1,0 +1,1 @@
+"""Decides: no I/O, no clock, no thread; told what happened, asked what to do now."""

@@ -1,0 +1,1 @@
+"""Policies: one question each, one file each; `now` and chance are passed in."""

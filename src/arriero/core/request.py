@@ -1,0 +1,355 @@
+"""The nouns of one request: Unit, Content, Request, Attempt, Outcome, Result, and the state table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+import msgspec
+
+BatchId: TypeAlias = int
+AttemptId: TypeAlias = int
+Scalar: TypeAlias = str | int | float | bool
+
+RUNNER_OPTIONS = ("draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap")
+"""Ollama options that decide how a model is loaded; another value means a reload.
+
+Source: Ollama v0.24.0 and v0.33.0, seen on real servers (``docs/decisions``).
+"""
+
+
+class State(StrEnum):
+    """Where a request stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+TRANSITIONS: dict[State, tuple[State, ...]] = {
+    State.WAITING: (State.RUNNING, State.FINISHED),  # scheduled; or ended unsent (cancelled, model missing)
+    State.RUNNING: (State.WAITING, State.FINISHED),  # may be tried again; or ended
+    State.FINISHED: (State.WAITING,),  # a new round (retry)
+}
+
+
+class FailureKind(StrEnum):
+    """The closed list of how an attempt or a request can fail (P14)."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    BAD_REPLY = "bad_reply"
+    REJECTED = "rejected"
+    TOO_LONG = "too_long"
+    UNSUPPORTED = "unsupported"
+    MODEL_MISSING = "model_missing"
+    UNAUTHORIZED = "unauthorized"
+    REDIRECTED = "redirected"
+    INVALID_OUTPUT = "invalid_output"
+    LOST = "lost"
+    POISON = "poison"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+INSTANCE_FAULTS = frozenset(
+    {FailureKind.UNREACHABLE, FailureKind.TIMEOUT, FailureKind.SERVER_ERROR, FailureKind.BAD_REPLY}
+)
+"""Kinds that count against the instance and send the request elsewhere."""
+
+REQUEST_FAULTS = frozenset({FailureKind.REJECTED, FailureKind.TOO_LONG, FailureKind.UNSUPPORTED})
+"""Kinds that end the request at once: another attempt would fail the same way."""
+
+HARD_FAULTS = frozenset({FailureKind.UNAUTHORIZED, FailureKind.REDIRECTED})
+"""Kinds that eject the instance at once, with a hint for its operator."""
+
+
+class Unit(msgspec.Struct, frozen=True, order=True):
+    """What an instance must hold resident to serve a request.
+
+    Attributes:
+        model: The model's name as the servers know it; ``""`` only before models are resolved.
+        options: Runner options (``RUNNER_OPTIONS``), sorted by name, so that equal units are byte-identical
+            on the wire.
+    """
+
+    model: str
+    options: tuple[tuple[str, Scalar], ...] = ()
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One turn of a chat; ``images`` are base64 strings, as Ollama wants them."""
+
+    role: str
+    content: str = ""
+    images: tuple[str, ...] = ()
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What to send, free of any dialect; the core never looks inside.
+
+    Attributes:
+        prompt: The user's prompt; for a chat without ``messages`` the only user turn.
+        messages: The turns of a chat, shape [turns]; empty when ``prompt`` is meant.
+        system: A system prompt that goes first; None for none.
+        images: Base64 images that belong to ``prompt``.
+        format: ``"json"`` or a JSON schema as raw JSON; None for free text.
+        options: Sampling options by their Ollama names (``temperature``, ``seed``, ``stop`` …), as given;
+            runner options are in the unit, ``num_predict`` is ``Request.max_tokens``.
+        think: Whether a thinking model may think first; None means the backend's default (off).
+        endpoint: The Ollama path wanted: ``/api/chat``, ``/api/generate`` or ``/api/embed``.
+    """
+
+    prompt: str = ""
+    messages: tuple[Message, ...] = ()
+    system: str | None = None
+    images: tuple[str, ...] = ()
+    format: msgspec.Raw | None = None
+    options: dict[str, object] = {}
+    think: bool | str | None = None
+    endpoint: str = "/api/chat"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit of work: one input row, bound to the unit that will serve it.
+
+    Attributes:
+        batch: The batch it belongs to.
+        position: Row in the input, from 0, bad lines included; with ``batch`` the key everywhere.
+        line: Line number in the input file, from 1, for messages.
+        id: The row's own id, else its line number as text.
+        content: What to send.
+        unit: What an instance must hold to serve it.
+        row_hash: blake2b-128 of the row's bytes (16 bytes); what a resume compares.
+        size_chars: Characters of everything the model reads.
+        size_bytes: Bytes it holds in the window.
+        max_tokens: Output tokens at most as the row or the user said; None: what the context leaves.
+        timeout_s: Total time of one attempt as the row said; None: the policy decides.
+        priority: Class inside the fleet: a higher one goes strictly first.
+        family: Rows that look alike (same first words) share one; for predicting lengths.
+        round: 0 for the first pass, then one more for each ``retry``.
+        attempts_used: Attempts already charged in this round before a resume.
+    """
+
+    batch: BatchId
+    position: int
+    line: int
+    id: str
+    content: Content
+    unit: Unit
+    row_hash: bytes = b""
+    size_chars: int = 0
+    size_bytes: int = 0
+    max_tokens: int | None = None
+    timeout_s: float | None = None
+    priority: int = 0
+    family: str = ""
+    round: int = 0
+    attempts_used: int = 0
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """How long an attempt may take, each in seconds from its own start; ``inf`` for no bound.
+
+    Attributes:
+        first_byte_s: From sending to the first byte of the answer (queue, load and prefill are inside:
+            Ollama sends no header before the first token).
+        idle_s: Silence inside a stream.
+        total_s: From sending to the last byte.
+    """
+
+    first_byte_s: float
+    idle_s: float
+    total_s: float
+
+
+Purpose: TypeAlias = Literal["request", "preload", "unload", "probe", "discover"]
+"""Why an instance is used; every use takes a slot and obeys the limit, only ``request`` makes a result."""
+
+Subject: TypeAlias = Literal["", "version", "models", "details", "resident"]
+"""What a ``discover`` attempt asks: server version, installed models, one model's details, resident models."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One sending of one request (or one other use) to one instance.
+
+    Attributes:
+        id: Unique in this process; with the session's name it travels in a header (P15).
+        instance: Name of the instance.
+        purpose: Why.
+        subject: What a ``discover`` asks; ``""`` otherwise.
+        unit: What must be or become resident; None only for ``discover``.
+        request: The request of a ``request`` attempt; None otherwise.
+        number: 1 for the request's first attempt in its round.
+        max_tokens: Output tokens at most; always positive for a generation.
+        timeouts: When the engine gives up.
+        context_tokens: The context of the unit there if known; a longer exchange has lost its beginning.
+        endpoint: The path to use there; ``""``: the content's own.
+        stream: Whether the answer is streamed.
+        hedge: Whether it runs beside another attempt of the same request.
+    """
+
+    id: AttemptId
+    instance: str
+    purpose: Purpose = "request"
+    subject: Subject = ""
+    unit: Unit | None = None
+    request: Request | None = None
+    number: int = 1
+    max_tokens: int = 1
+    timeouts: Timeouts
+    context_tokens: int | None = None
+    endpoint: str = ""
+    stream: bool = True
+    hedge: bool = False
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens as the server counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Timing(msgspec.Struct, frozen=True, gc=False):
+    """Durations of one attempt in seconds; None where unknown.
+
+    Attributes:
+        latency_s: Sending to last byte, seen by us.
+        ttft_s: Sending to first token, seen by us; None unless streamed.
+        load_s: Ollama ``load_duration``: scheduler and load.
+        prefill_s: Ollama ``prompt_eval_duration``: the computed part of the prompt.
+        decode_s: Ollama ``eval_duration``.
+        total_s: Ollama ``total_duration``.
+
+    Source:
+        vLLM ``benchmarks/serve.py`` for ttft and latency; Ollama ``docs/api.md`` for the rest.
+    """
+
+    latency_s: float
+    ttft_s: float | None = None
+    load_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    total_s: float | None = None
+
+    @property
+    def queue_s(self) -> float | None:
+        """Wait for a slot on the server: what Ollama's total has beyond load, prefill and decode."""
+        if self.total_s is None:
+            return None
+        return max(0.0, self.total_s - (self.load_s or 0.0) - (self.prefill_s or 0.0) - (self.decode_s or 0.0))
+
+
+class Success(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that was judged whole.
+
+    Attributes:
+        text: The answer.
+        finish_reason: ``stop`` or ``length`` (``load``, ``unload`` for those purposes).
+        usage: Token counts.
+        timing: Durations.
+        model: The model the server named.
+        thinking: What a thinking model thought; None if nothing.
+        embeddings: Raw JSON list of vectors for ``/api/embed``; None otherwise.
+        logprobs: Raw JSON as the server sent it; None otherwise.
+    """
+
+    text: str
+    finish_reason: str
+    usage: Usage
+    timing: Timing
+    model: str = ""
+    thinking: str | None = None
+    embeddings: msgspec.Raw | None = None
+    logprobs: msgspec.Raw | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt, or in the end a request, failed: data, never an exception.
+
+    Attributes:
+        kind: One of the closed list.
+        detail: The server's or the system's own words; foreign text, shown by ``errors`` only (P12).
+        status: HTTP status if there was one.
+        retry_after_s: What the server asked us to wait, at most 300.
+        crashed: The model process or the server went down under it.
+        repeated: Ollama's abort after many identical tokens; at temperature 0 it would come again.
+        began: The first token had arrived.
+        latency_s: Seconds it took to fail.
+        n_prompt_tokens: Prompt tokens the server counted in a ``too_long`` refusal; None if it did not say.
+    """
+
+    kind: FailureKind
+    detail: str = ""
+    status: int | None = None
+    retry_after_s: float | None = None
+    crashed: bool = False
+    repeated: bool = False
+    began: bool = False
+    latency_s: float = 0.0
+    n_prompt_tokens: int | None = None
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model as a server lists it.
+
+    Attributes:
+        name: Its name there.
+        digest: Content digest; ``""`` where the server gives none.
+        capabilities: What it can (``completion``, ``vision``, ``thinking``, ``embedding`` …); empty: unknown.
+        context_tokens: The context it was trained for (details) or holds now (resident); None if unknown.
+        remote: It is served by a cloud behind the instance.
+    """
+
+    name: str
+    digest: str = ""
+    capabilities: tuple[str, ...] = ()
+    context_tokens: int | None = None
+    remote: bool = False
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a ``discover`` attempt.
+
+    Attributes:
+        subject: What was asked.
+        version: Server version for ``version``.
+        models: Installed for ``models``, the one for ``details``, loaded for ``resident``.
+        latency_s: Seconds the exchange took; a round trip where nothing is computed.
+    """
+
+    subject: Subject
+    version: str = ""
+    models: tuple[Model, ...] = ()
+    latency_s: float = 0.0
+
+
+Outcome: TypeAlias = Success | Failure | Observation
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request ended; exactly one per request and round (P1).
+
+    Attributes:
+        request: The request that ended.
+        outcome: Success, or the failure that ended it.
+        instance: Where the deciding attempt ran; ``""`` if it was never sent.
+        attempt: Id of the deciding attempt; 0 if none.
+        attempts: Attempts made in this round.
+        ended_at: Monotonic seconds.
+    """
+
+    request: Request
+    outcome: Success | Failure
+    instance: str = ""
+    attempt: AttemptId = 0
+    attempts: int = 0
+    ended_at: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the request has an answer."""
+        return isinstance(self.outcome, Success)
