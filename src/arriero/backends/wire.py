@@ -49,6 +49,7 @@ class HttpReply(msgspec.Struct, frozen=True, kw_only=True):
         content_type: Lower case, without parameters; ``""`` if none.
         retry_after: The ``Retry-After`` header as it came; ``""`` if none.
         location: The ``Location`` header of a 3xx; ``""`` otherwise.
+        date: The ``Date`` header as it came; a ``Retry-After`` that names a moment counts from it.
         body: All bytes received, decoded from their transfer and content encoding, joined once at the end.
         broken: Why the exchange did not end; None when the body is complete as HTTP sees it.
         latency_s: Sending to last byte, or to giving up.
@@ -59,6 +60,7 @@ class HttpReply(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = ""
     retry_after: str = ""
     location: str = ""
+    date: str = ""
     body: bytes = b""
     broken: Broken | None = None
     latency_s: float = 0.0
