@@ -46,11 +46,15 @@ class LimitSet(msgspec.Struct, frozen=True):
 
 
 class Paused(msgspec.Struct, frozen=True):
-    """Nothing new starts until ``Unpaused``."""
+    """Nothing new starts until whoever paused says ``Unpaused``."""
+
+    by: str = "user"
 
 
 class Unpaused(msgspec.Struct, frozen=True):
-    """Work goes on."""
+    """Work goes on, unless somebody else paused it too."""
+
+    by: str = "user"
 
 
 class Drained(msgspec.Struct, frozen=True):
@@ -80,6 +84,12 @@ class InputEnded(msgspec.Struct, frozen=True):
     total: int
 
 
+class Away(msgspec.Struct, frozen=True, gc=False):
+    """The loop was away for ``gap_s`` (suspended, stopped): every deadline moves by it, and nobody is blamed."""
+
+    gap_s: float
+
+
 class InputReady(msgspec.Struct, frozen=True):
     """The feed has requests again; only wakes the loop."""
 
@@ -100,6 +110,7 @@ Event: TypeAlias = (
     | BatchCancelled
     | InputEnded
     | InputReady
+    | Away
 )
 
 

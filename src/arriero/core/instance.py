@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 BackendName: TypeAlias = Literal["auto", "ollama", "openai"]
+Kind: TypeAlias = Literal["auto", "server", "gateway"]
 
 
 class InstanceLimit(msgspec.Struct, frozen=True, gc=False):
@@ -61,7 +62,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     url: str
     backend: BackendName = "auto"
-    kind: Literal["auto", "server", "gateway"] = "auto"
+    kind: Kind = "auto"
     limit: InstanceLimit | None = None
     stream: bool = True
     endpoint: str = ""

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from arriero.core.instance import BackendName
+
 BatchId: TypeAlias = int
 AttemptId: TypeAlias = int
 Scalar: TypeAlias = str | int | float | bool
@@ -189,6 +191,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: The path to use there; ``""``: the content's own.
         stream: Whether the answer is streamed.
         hedge: Whether it runs beside another attempt of the same request.
+        backend: The dialect this attempt speaks, ``ollama`` or ``openai``; ``auto`` only in tests that do not send.
     """
 
     id: AttemptId
@@ -204,6 +207,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     stream: bool = True
     hedge: bool = False
+    backend: BackendName = "auto"
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

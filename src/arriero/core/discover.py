@@ -1,0 +1,88 @@
+"""Discover: the questions that tell what an instance is, and what its answers mean."""
+
+from __future__ import annotations
+
+from arriero.core.instance import BackendName
+from arriero.core.member import Member, Phase, Step
+from arriero.core.policies.health import Health
+from arriero.core.request import Attempt, Failure, FailureKind, Observation, Outcome, Subject
+
+NO_ANSWER = frozenset(
+    {
+        FailureKind.UNREACHABLE,
+        FailureKind.TIMEOUT,
+        FailureKind.OVERLOADED,
+        FailureKind.UNAUTHORIZED,
+        FailureKind.REDIRECTED,
+        FailureKind.LOST,
+        FailureKind.CANCELLED,
+    }
+)
+"""Kinds that say nothing about the dialect: the question stays open and is asked again later."""
+
+
+def question(member: Member) -> tuple[BackendName, Step] | None:
+    """The next thing to ask a joining instance.
+
+    Args:
+        member: The instance; its dialect may be unknown.
+
+    Returns:
+        The dialect to ask in and the step, or None when all that can be known is known.
+    """
+    for dialect, subject in _questions(member):
+        if (dialect, subject) not in member.answers:
+            return dialect, Step("discover", subject)
+    return None
+
+
+def answered(member: Member, attempt: Attempt, outcome: Outcome) -> bool:
+    """Take in the answer to a question.
+
+    Args:
+        member: Who was asked.
+        attempt: The ``discover`` attempt.
+        outcome: What came of it.
+
+    Returns:
+        False if there was no answer (unreachable, hung, refused): the instance cannot be judged now.
+    """
+    if isinstance(outcome, Failure) and outcome.kind in NO_ANSWER:
+        return False
+    key = (attempt.backend, attempt.subject)
+    member.answers[key] = isinstance(outcome, Observation)
+    if isinstance(outcome, Observation):
+        _learn(member, attempt.backend, outcome)
+    elif member.answers.get(("ollama", "version")) is False and member.answers.get(("openai", "models")) is False:
+        # It lists nothing in any dialect, yet it answers: a gateway that may serve nothing but generations.
+        member.backend = "ollama"
+    if question(member) is None:
+        _settle(member)
+    return True
+
+
+def _questions(member: Member) -> tuple[tuple[BackendName, Subject], ...]:
+    if member.backend == "ollama":
+        return ("ollama", "version"), ("ollama", "models")
+    if member.backend == "openai":
+        return (("openai", "models"),)
+    return ("ollama", "version"), ("openai", "models")
+
+
+def _learn(member: Member, dialect: BackendName, seen: Observation) -> None:
+    member.rtt_s = seen.latency_s if member.rtt_s is None else min(member.rtt_s, seen.latency_s)
+    member.backend = dialect
+    if seen.subject == "version":
+        member.version = seen.version
+    elif seen.subject == "models":
+        member.models = {model.name: model for model in seen.models}
+
+
+def _settle(member: Member) -> None:
+    """All questions are answered: a server that hides others lists less than a server does."""
+    if member.kind == "auto":
+        lists_all = all(member.answers.get((member.backend, subject)) for _, subject in _questions(member))
+        member.kind = "gateway" if member.backend == "ollama" and not lists_all else "server"
+    member.health = Health(gateway=member.kind == "gateway")
+    member.phase = Phase.READY
+    member.reason = member.fault = ""

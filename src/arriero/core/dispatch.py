@@ -1,0 +1,146 @@
+"""Dispatch: fills free places with what waits, and tries suspects alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from arriero.core.books import Books
+from arriero.core.events import AttemptStarted, Noted
+from arriero.core.fleet import Fleet
+from arriero.core.flight import Flight
+from arriero.core.member import Member
+from arriero.core.plan import Plan
+from arriero.core.policies.pick import pick
+from arriero.core.policies.predict import Estimate, Lengths, room_tokens
+from arriero.core.policies.timeout import TimeoutPolicy
+from arriero.core.request import Unit
+from arriero.core.waiting import Open, UnitQueue, Waiting
+
+
+class Dispatch:
+    """Starts requests: on the best instance with room, in the order the policies give.
+
+    A request under which a model process went down is a suspect: it waits for an instance of its own.
+    """
+
+    def __init__(
+        self, fleet: Fleet, books: Books, waiting: Waiting, flight: Flight, lengths: Lengths, timeout: TimeoutPolicy
+    ) -> None:
+        self._fleet = fleet
+        self._books = books
+        self._waiting = waiting
+        self._flight = flight
+        self._lengths = lengths
+        self._timeout = timeout
+        self._suspects: dict[Unit, deque[Open]] = {}
+        self._cells: dict[Unit, Member] = {}
+        self._context_unknown_told = False
+
+    def suspect(self, entry: Open) -> None:
+        """The request waits to be tried alone."""
+        self._suspects.setdefault(entry.request.unit, deque()).append(entry)
+
+    def suspects(self, keep: Callable[[Open], bool]) -> list[Open]:
+        """Remove and return the suspects that are not to be kept."""
+        gone: list[Open] = []
+        for unit, entries in self._suspects.items():
+            gone.extend(entry for entry in entries if not keep(entry))
+            self._suspects[unit] = deque(entry for entry in entries if keep(entry))
+        return gone
+
+    def suspected(self) -> list[Unit]:
+        """Units of the requests that wait to be tried alone."""
+        return [unit for unit, entries in self._suspects.items() if entries]
+
+    def fill(self, plan: Plan, now: float) -> None:
+        """Start whatever can start now."""
+        if self._suspects or self._cells:
+            self._try_alone(plan, now)
+        blocked: set[Unit] = set()
+        skipped: list[Member] = []
+        total = self._fleet.total
+        while total is None or self._fleet.in_flight < total:
+            lead = self._waiting.lead(blocked)
+            if lead is None:
+                break
+            queue, unit = lead
+            member = self._fleet.best(unit, now)
+            if member is None:
+                blocked.add(unit)
+                continue
+            entry = self._pick(member, queue.units[unit], unit)
+            if entry is None:
+                self._fleet.skip(unit)
+                skipped.append(member)
+                continue
+            estimate = self._lengths.estimate(entry.request)
+            self._waiting.taken(entry, estimate.output_tokens)
+            self._start(plan, member, entry, estimate, now)
+        for member in skipped:
+            self._fleet.touch(member, now)
+
+    def _pick(self, member: Member, queue: UnitQueue, unit: Unit) -> Open | None:
+        return pick(
+            member,
+            queue,
+            answered=self._fleet.pace(member, unit).answers > 0,
+            stranded=lambda failed_on: not self._fleet.others(unit, failed_on),
+        )
+
+    def _start(self, plan: Plan, member: Member, entry: Open, estimate: Estimate, now: float) -> None:
+        request = entry.request
+        pace = self._fleet.pace(member, request.unit)
+        limit = self._fleet.limit(member, request.unit)
+        max_tokens = request.max_tokens if entry.room_tokens is None else entry.room_tokens
+        if max_tokens is None:
+            max_tokens, unknown = room_tokens(member.contexts.get(request.unit), request, self._lengths)
+            if unknown and not self._context_unknown_told:
+                self._context_unknown_told = True
+                plan.notices.append(Noted("context_unknown", at=now))
+        timeouts = self._timeout.timeouts(
+            size_chars=request.size_chars,
+            request_timeout_s=request.timeout_s,
+            estimate=estimate,
+            pace=pace,
+            answers=pace.answers,
+            parked=max(0, member.in_flight + 1 - limit.slots),
+            load_s=pace.load_s,
+            gateway=member.kind == "gateway",
+            in_flight=min(member.in_flight + 1, limit.slots),
+            stream=member.instance.stream,
+            timed_out=entry.timed_out,
+        )
+        self._books[request.batch].running += 1
+        attempt = self._flight.send_request(member, entry, now, timeouts=timeouts, max_tokens=max_tokens)
+        plan.start.append(attempt)
+        plan.notices.append(AttemptStarted(attempt, now))
+
+    def _try_alone(self, plan: Plan, now: float) -> None:
+        """Give each unit's suspects one instance, which drains and then serves them one at a time."""
+        for unit, member in tuple(self._cells.items()):
+            if not self._suspects.get(unit) or not member.serves(unit):
+                member.alone = member.alone and member.in_flight > 0 and member.serves(unit)
+                if not member.alone:
+                    del self._cells[unit]
+                    self._fleet.touch(member, now)
+        for unit, entries in self._suspects.items():
+            if not entries:
+                continue
+            cell = self._cells.get(unit) or self._reserve(unit, entries[0], now)
+            if cell is not None and cell.in_flight == 0 and not cell.health.closed(now):
+                entry = entries.popleft()
+                self._start(plan, cell, entry, self._lengths.estimate(entry.request), now)
+        for unit in [unit for unit, entries in self._suspects.items() if not entries]:
+            del self._suspects[unit]
+
+    def _reserve(self, unit: Unit, entry: Open, now: float) -> Member | None:
+        """The least busy instance that serves the unit, if possible one where the request has not failed."""
+        serving = [member for member in self._fleet if member.serves(unit) and not member.alone]
+        if not serving:
+            return None
+        member = min(serving, key=lambda one: (one.name in entry.failed_on, one.in_flight, one.index))
+        member.alone = True
+        self._cells[unit] = member
+        self._fleet.touch(member, now)
+        return member

@@ -1,0 +1,229 @@
+"""Endings: what the end of an attempt teaches, and how its request goes on or ends."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from math import inf
+from random import Random
+
+from arriero.core.books import Books
+from arriero.core.dispatch import Dispatch
+from arriero.core.events import AttemptEnded, AttemptFailed, Noted
+from arriero.core.fleet import Fleet
+from arriero.core.flight import Flight, Running, Why
+from arriero.core.member import Member, Phase
+from arriero.core.plan import Plan
+from arriero.core.policies.limit import sample
+from arriero.core.policies.predict import Lengths
+from arriero.core.request import BatchId, Failure, FailureKind, Result, Success, Unit
+from arriero.core.upkeep import Upkeep
+from arriero.core.verdict import Verdict, judge_failure, judge_success
+from arriero.core.waiting import Open, Waiting
+
+
+class Endings:
+    """Takes in the one end of each attempt; the only place where a request ends."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        books: Books,
+        waiting: Waiting,
+        flight: Flight,
+        upkeep: Upkeep,
+        dispatch: Dispatch,
+        lengths: Lengths,
+        random: Random,
+    ) -> None:
+        self._fleet = fleet
+        self._books = books
+        self._waiting = waiting
+        self._flight = flight
+        self._upkeep = upkeep
+        self._dispatch = dispatch
+        self._lengths = lengths
+        self._random = random
+        self._delayed: list[tuple[float, int, Open]] = []
+        self._serial = 0
+
+    @property
+    def wake_at(self) -> float:
+        """When the next request may be tried again; ``inf`` if none is delayed."""
+        return self._delayed[0][0] if self._delayed else inf
+
+    def wake(self, now: float) -> None:
+        """Requests whose delay is over wait again."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._wait_again(heappop(self._delayed)[2])
+
+    def ended(self, plan: Plan, event: AttemptEnded, now: float) -> None:
+        """An attempt is over; a second end of it is dropped and counted."""
+        running = self._flight.ended(event.attempt)
+        if running is None:
+            plan.notices.append(Noted("late", at=now))
+            return
+        member, unit = running.member, running.attempt.unit
+        if unit is not None:
+            self._fleet.limit(member, unit).ended(event.attempt, event.at, sample(event.outcome))
+        if running.entry is None:
+            self._upkeep.ended(member, running.attempt, event.outcome, now)
+        else:
+            self._request_ended(plan, running, running.entry, event, now)
+        if member.phase is not Phase.LEFT:
+            self._fleet.touch(member, now)
+            if member.in_flight == 0:
+                self._upkeep.freed(member, now)
+
+    def take_back(self, plan: Plan, member: Member, *, begun: bool) -> None:
+        """Ask for the end of what runs on a member, so that it can go elsewhere; what has begun only if asked."""
+        self._ask(plan, [run for run in self._flight if run.member is member and (begun or not run.began)], "moved")
+
+    def stop_upkeep(self, plan: Plan) -> None:
+        """Nothing new will start, so nothing needs to be loaded or probed."""
+        self._ask(plan, [run for run in self._flight if run.entry is None], "aborted")
+
+    def abort(self, plan: Plan) -> None:
+        """Ask for the end of everything; the requests make no result and are redone on resume."""
+        self._ask(plan, list(self._flight), "aborted")
+
+    def cancel_batch(self, plan: Plan, batch: BatchId, now: float) -> None:
+        """End everything of a batch as ``cancelled``; what runs ends when its engine says so."""
+        self._books[batch].cancelled = True
+        mine = [run for run in self._flight if run.entry is not None and run.entry.request.batch == batch]
+        self._ask(plan, mine, "cancelled")
+        gone = self._waiting.clear(batch) + self._dispatch.suspects(lambda entry: entry.request.batch != batch)
+        gone += [entry for _, _, entry in self._delayed if entry.request.batch == batch]
+        self._delayed = [kept for kept in self._delayed if kept[2].request.batch != batch]
+        self._delayed.sort()
+        for entry in gone:
+            self._finish(plan, entry, Failure(kind=FailureKind.CANCELLED), None, now)
+
+    def end_impossible(self, plan: Plan, now: float) -> None:
+        """End what waits for a unit that every instance has refused: no one has the model, or can load it."""
+        for unit in (*self._waiting.units, *self._dispatch.suspected()):
+            if self._fleet.hopeless(unit):
+                self._end_unit(plan, unit, self._why_impossible(unit), now)
+
+    def expire(self, plan: Plan, unit: Unit, now: float) -> None:
+        """End what waits for a unit that no usable instance has served for ``--max-wait``."""
+        detail = f"no instance that serves {unit.model} was usable"
+        self._end_unit(plan, unit, Failure(kind=FailureKind.EXPIRED, detail=detail), now)
+
+    def _end_unit(self, plan: Plan, unit: Unit, failure: Failure, now: float) -> None:
+        gone = self._waiting.drop(unit) + self._dispatch.suspects(lambda entry: entry.request.unit != unit)
+        for entry in gone:
+            self._finish(plan, entry, failure, None, now)
+
+    def _request_ended(self, plan: Plan, running: Running, entry: Open, event: AttemptEnded, now: float) -> None:
+        outcome = event.outcome
+        account = self._books[entry.request.batch]
+        account.running -= 1
+        if isinstance(outcome, Success):
+            self._learn(running, entry, outcome, now)
+            verdict = judge_success(entry, running.attempt, outcome)
+        elif isinstance(outcome, Failure) and not (outcome.kind is FailureKind.CANCELLED and running.why):
+            verdict = self._failed(plan, running, entry, outcome, now)
+        else:
+            self._given_back(plan, running, entry, now)
+            return
+        if account.cancelled and verdict.end is None:
+            verdict = Verdict(Failure(kind=FailureKind.CANCELLED), failure=verdict.failure)
+        if verdict.failure is not None:
+            self._tell_failure(plan, running, verdict, verdict.failure, now)
+        if verdict.end is not None:
+            self._finish(plan, entry, verdict.end, running, now)
+        elif entry.crashes and not running.why:
+            self._dispatch.suspect(entry)
+        else:
+            self._delay(entry, now + verdict.wait_s)
+
+    def _learn(self, running: Running, entry: Open, success: Success, now: float) -> None:
+        """A success teaches length, speed and trust."""
+        member, unit = running.member, entry.request.unit
+        limit = self._fleet.limit(member, unit)
+        pace = self._fleet.pace(member, unit)
+        pace.observe(success, min(member.in_flight + 1, limit.slots), parked=member.in_flight + 1 > limit.slots)
+        self._lengths.observe(entry.request, success.usage, success.finish_reason)
+        self._fleet.learned(member, unit)
+        member.health.succeeded(now, limit.limit(now))
+        if member.streak:
+            member.streak.clear()
+        entry.crashes = 0
+
+    def _failed(self, plan: Plan, running: Running, entry: Open, failure: Failure, now: float) -> Verdict:
+        """A failure teaches trust; if it takes the instance out, its whole streak is refunded."""
+        member, unit = running.member, entry.request.unit
+        if failure.kind is FailureKind.MODEL_MISSING:
+            self._upkeep.refuse(member, unit, failure.kind, now)
+        just_ejected = member.phase is not Phase.LEFT and member.health.failed(
+            failure.kind, now, self._fleet.pace(member, unit).service_s, retry_after_s=failure.retry_after_s
+        )
+        if just_ejected:
+            self._upkeep.ejected(member, failure.kind, now)
+            self.take_back(plan, member, begun=False)
+        else:
+            self._upkeep.remind(member, member.health.next_change(now))
+        elsewhere = self._fleet.others(unit, entry.failed_on | {member.name})
+        verdict = judge_failure(
+            entry,
+            member.name,
+            failure,
+            self._books[entry.request.batch].batch,
+            elsewhere=elsewhere,
+            now=now,
+            random=self._random,
+        )
+        if verdict.charged:
+            member.streak.append(entry)
+        if just_ejected:
+            self._refund(member)
+        return verdict
+
+    def _refund(self, member: Member) -> None:
+        """What failed on an instance that is taken out was not the requests' fault."""
+        for entry in member.streak:
+            entry.charged -= 1
+        member.streak.clear()
+
+    def _given_back(self, plan: Plan, running: Running, entry: Open, now: float) -> None:
+        """Its end was asked for: it goes elsewhere, is left for the resume, or is cancelled with its batch."""
+        if running.why == "cancelled" or self._books[entry.request.batch].cancelled:
+            self._finish(plan, entry, Failure(kind=FailureKind.CANCELLED), running, now)
+        else:
+            entry.attempts -= running.why == "aborted"
+            self._wait_again(entry)
+
+    def _delay(self, entry: Open, at: float) -> None:
+        self._serial += 1
+        heappush(self._delayed, (at, self._serial, entry))
+
+    def _wait_again(self, entry: Open) -> None:
+        self._waiting.push(entry, again=True)
+
+    def _finish(self, plan: Plan, entry: Open, end: Success | Failure, running: Running | None, now: float) -> None:
+        result = Result(
+            request=entry.request,
+            outcome=end,
+            instance=running.member.name if running else "",
+            attempt=running.attempt.id if running else 0,
+            attempts=entry.attempts,
+            ended_at=now,
+        )
+        self._books.ended(result)
+        plan.results.append(result)
+
+    def _tell_failure(self, plan: Plan, running: Running, verdict: Verdict, failure: Failure, now: float) -> None:
+        wait_s = None if verdict.end is not None else verdict.wait_s
+        plan.notices.append(AttemptFailed(running.attempt, failure.kind, failure.detail, verdict.charged, wait_s, now))
+
+    def _why_impossible(self, unit: Unit) -> Failure:
+        for member in self._fleet:
+            if member.has(unit.model):
+                return Failure(kind=FailureKind.UNSUPPORTED, detail=f"no instance can serve {unit.model}")
+        return Failure(kind=FailureKind.MODEL_MISSING, detail=f"no instance has {unit.model}")
+
+    def _ask(self, plan: Plan, runs: list[Running], why: Why) -> None:
+        for run in runs:
+            if not run.why or why != "moved":
+                run.why = why
+                plan.cancel.append(run.attempt.id)

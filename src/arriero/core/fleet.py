@@ -1,0 +1,210 @@
+"""Fleet: the members, and for each unit a heap of those with room, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+
+from msgspec import structs
+
+from arriero.core.instance import Concurrency, Instance, InstanceLimit
+from arriero.core.member import Member, Phase
+from arriero.core.policies.limit import Limit, limit_for
+from arriero.core.policies.predict import Pace
+from arriero.core.request import Attempt, Unit
+
+UNKNOWN_SECONDS_PER_TOKEN = 0.05
+"""Pace of an instance of which nothing is known, where nothing is known of any other."""
+
+_Entry = tuple[float, int, int, Member]
+
+
+class Fleet:
+    """All instances, and which of them has room for what.
+
+    A start costs O(log n): a member is put into the heap of each unit it serves whenever something about it changes, with
+    the number of that change; entries with an older number are skipped when they surface.
+
+    Attributes:
+        concurrency: What the user allows over the whole fleet.
+        in_flight: Requests in flight over the fleet; upkeep is not counted.
+        usable: Members that are ready and not ejected.
+    """
+
+    def __init__(self, concurrency: Concurrency) -> None:
+        self.concurrency = concurrency
+        self.in_flight = 0
+        self.usable = 0
+        self._members: dict[str, Member] = {}
+        self._rooms: dict[Unit, list[_Entry]] = {}
+        self._joined = 0
+        self._pace_s = UNKNOWN_SECONDS_PER_TOKEN
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __getitem__(self, name: str) -> Member:
+        return self._members[name]
+
+    def get(self, name: str) -> Member | None:
+        """The member of that name; None if there is none."""
+        return self._members.get(name)
+
+    def join(self, instance: Instance) -> Member:
+        """A new member, or the same name again under a new description."""
+        self._joined += 1
+        member = self._members[instance.name] = Member(instance, self._joined)
+        return member
+
+    def leave(self, name: str) -> Member | None:
+        """The member is gone; its heap entries are stale from now on."""
+        member = self._members.pop(name, None)
+        if member is not None:
+            member.entry += 1
+            self.usable -= member.counted
+        return member
+
+    @property
+    def total(self) -> int | None:
+        """Attempts that may be in flight over the fleet; None for no bound."""
+        if self.concurrency.per_instance is not None:
+            return max(1, self.concurrency.per_instance * self.usable)
+        return self.concurrency.total
+
+    def limit(self, member: Member, unit: Unit) -> Limit:
+        """The limit of a unit there, made when first asked for."""
+        limit = member.limits.get(unit)
+        if limit is None:
+            limit = limit_for(member.instance, member.backend, member.kind, None, self.concurrency.learned)
+            if member.rtt_s is not None:
+                limit.round_trip(member.rtt_s)
+            member.limits[unit] = limit
+        return limit
+
+    def bound(self, member: Member, limit: InstanceLimit, now: float) -> None:
+        """The user set new bounds for one instance; what was learned there begins anew inside them."""
+        member.instance = structs.replace(member.instance, limit=limit)
+        slots = {unit: known.slots for unit, known in member.limits.items()}
+        member.limits = {
+            unit: limit_for(member.instance, member.backend, member.kind, known, learned=True)
+            for unit, known in slots.items()
+        }
+        self.touch(member, now)
+
+    def pace(self, member: Member, unit: Unit) -> Pace:
+        """The speed of a unit there, made when first asked for."""
+        pace = member.paces.get(unit)
+        if pace is None:
+            pace = member.paces[unit] = Pace()
+        return pace
+
+    def room(self, member: Member, unit: Unit, now: float) -> int:
+        """How many more attempts of the unit may start there now; the fleet's total is checked apart.
+
+        Args:
+            member: Where.
+            unit: For what; the member must serve it.
+            now: Monotonic seconds.
+        """
+        if member.alone:
+            return 0
+        most = self.limit(member, unit).limit(now)
+        cap = member.health.cap()
+        if cap is not None:
+            most = min(most, cap)
+        return most - member.in_flight - member.health.closed(now)
+
+    def touch(self, member: Member, now: float) -> None:
+        """Something about the member changed: its place in the heaps is found anew."""
+        member.entry += 1
+        usable = member.usable
+        self.usable += usable - member.counted
+        member.counted = usable
+        if not usable:
+            return
+        for unit, heap in self._rooms.items():
+            if member.serves(unit) and self.room(member, unit, now) > 0:
+                self._push(heap, member, unit)
+
+    def best(self, unit: Unit, now: float) -> Member | None:
+        """The member with room where the next request of the unit is expected to end first; None if none has room."""
+        heap = self._rooms.get(unit)
+        if heap is None:
+            heap = self._rooms[unit] = []
+            for member in self:
+                if member.serves(unit):
+                    self._push(heap, member, unit)
+        while heap:
+            _, _, entry, member = heap[0]
+            if entry == member.entry and member.serves(unit) and self.room(member, unit, now) > 0:
+                return member
+            heappop(heap)
+        return None
+
+    @property
+    def settled(self) -> bool:
+        """Whether every member has told what it is, or could not."""
+        return all(member.settled for member in self)
+
+    @property
+    def known(self) -> bool:
+        """Whether every member has told what it is and has."""
+        return all(member.phase is not Phase.JOINING for member in self)
+
+    def hopeless(self, unit: Unit) -> bool:
+        """Whether every member is known and none can ever serve the unit."""
+        return not any(member.can_serve(unit) for member in self) and self.known
+
+    def served(self, unit: Unit) -> bool:
+        """Whether a usable member serves the unit or could after a load."""
+        return any(member.usable and member.can_serve(unit) for member in self)
+
+    def others(self, unit: Unit, failed_on: frozenset[str]) -> bool:
+        """Whether a usable member outside ``failed_on`` serves the unit."""
+        return any(member.name not in failed_on and member.serves(unit) for member in self)
+
+    def skip(self, unit: Unit) -> None:
+        """Leave the best member of the unit out until something about it changes."""
+        heappop(self._rooms[unit])
+
+    def started(self, member: Member, attempt: Attempt, now: float) -> None:
+        """An attempt began to be sent."""
+        member.running[attempt.id] = attempt
+        self.in_flight += attempt.request is not None
+        if attempt.unit is not None:
+            self.limit(member, attempt.unit).started(attempt.id, now)
+        self.touch(member, now)
+
+    def ended(self, member: Member, attempt: Attempt) -> None:
+        """An attempt is over; what it teaches is told to the limit by the scheduler."""
+        if member.running.pop(attempt.id, None) is not None:
+            self.in_flight -= attempt.request is not None
+
+    def learned(self, member: Member, unit: Unit) -> None:
+        """The pace of a member was observed; it becomes the guess for members of which nothing is known."""
+        self._pace_s += 0.1 * (self.pace(member, unit).seconds_per_token(1) - self._pace_s)
+
+    def slots(self) -> int:
+        """Requests that can really run at once, as far as is known: over members that hold a unit."""
+        return sum(
+            max((limit.slots for limit in member.limits.values()), default=0) for member in self if member.usable
+        )
+
+    def _push(self, heap: list[_Entry], member: Member, unit: Unit) -> None:
+        if len(heap) > 64 + 8 * len(self._members):
+            heap[:] = [entry for entry in heap if entry[2] == entry[3].entry]
+            heapify(heap)
+        heappush(heap, (self._cost(member, unit), member.index, member.entry, member))
+
+    def _cost(self, member: Member, unit: Unit) -> float:
+        """Expected seconds a token for one more request: slower when shared, and it waits its turn beyond the slots."""
+        busy = member.in_flight + 1
+        slots = max(1, self.limit(member, unit).slots)
+        pace = self.pace(member, unit)
+        per_token_s = (
+            pace.seconds_per_token(min(busy, slots)) if pace.known else self._pace_s * (1 + 0.1 * min(busy, slots))
+        )
+        return per_token_s * max(1.0, busy / slots)

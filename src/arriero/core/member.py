@@ -1,0 +1,172 @@
+"""Member: one instance as the scheduler knows it: what it holds, what runs there, how much it may be given."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from arriero.core.instance import BackendName, Instance, Kind
+from arriero.core.policies.health import Health
+from arriero.core.policies.limit import Limit
+from arriero.core.policies.predict import Pace
+from arriero.core.request import Attempt, AttemptId, Model, Purpose, Subject, Unit
+from arriero.core.waiting import Open
+
+
+class Phase(StrEnum):
+    """Where an instance stands; ejection is told apart by ``health``."""
+
+    JOINING = "joining"  # it is being asked what it is and what it has
+    READY = "ready"  # it can be given work, once it holds the unit
+    UNUSABLE = "unusable"  # it cannot serve at all; ``reason`` says why
+    LEFT = "left"  # it is no longer part of the fleet
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One use of an instance that is no request: what for, and what it asks or names."""
+
+    purpose: Purpose
+    subject: Subject = ""
+    unit: Unit | None = None
+
+
+class Member:
+    """One instance of the fleet.
+
+    Attributes:
+        instance: As its operator described it.
+        index: Its place in the order of joining; settles ties.
+        answers: Whether it answered a question, by (dialect, subject); what was not asked is absent.
+        backend: The dialect it speaks; ``auto`` until known.
+        kind: ``server`` or ``gateway``; ``auto`` until known.
+        endpoint: The only generation path it serves; ``""`` for any.
+        phase: Where it stands.
+        reason: Why it is unusable, in our words; ``""`` otherwise.
+        fault: The failure kind behind ``reason``; ``""`` if there is none.
+        version: What the server calls its version.
+        models: Installed models by name; None where the server lists none.
+        unit: The unit assigned to it (servers that hold one at a time).
+        ready_for: The unit that is resident and known, so that its requests may start; None while it is loaded.
+        todo: Upkeep still to do before it serves its unit, in order (``upkeep.py``).
+        loaded: Units that this process loaded there, and so may unload; on a gateway those that answered a probe.
+        refused: Units it cannot serve (model missing, load failed for good).
+        contexts: Context tokens of a unit there, once the server has said.
+        paces: Learned speed, a unit.
+        limits: Learned limit, a unit.
+        health: Whether it can be trusted.
+        running: Attempts in flight there, by id.
+        alone: A suspect request must have the instance for itself.
+        streak: Requests charged since the last success; refunded if it is ejected.
+        rtt_s: Seconds of the quickest exchange that computes nothing; None if unknown.
+        counted: Whether the fleet counts it as usable.
+        entry: Number of its newest entry in the room heaps; older ones are stale.
+    """
+
+    __slots__ = (
+        "alone",
+        "answers",
+        "backend",
+        "contexts",
+        "counted",
+        "endpoint",
+        "entry",
+        "fault",
+        "health",
+        "index",
+        "instance",
+        "kind",
+        "limits",
+        "loaded",
+        "models",
+        "paces",
+        "phase",
+        "ready_for",
+        "reason",
+        "refused",
+        "rtt_s",
+        "running",
+        "streak",
+        "todo",
+        "unit",
+        "version",
+    )
+
+    def __init__(self, instance: Instance, index: int) -> None:
+        self.instance = instance
+        self.index = index
+        self.backend: BackendName = instance.backend
+        self.kind: Kind = instance.kind
+        self.endpoint = instance.endpoint
+        self.answers: dict[tuple[str, str], bool] = {}
+        self.phase = Phase.JOINING
+        self.reason = ""
+        self.fault = ""
+        self.version = ""
+        self.models: dict[str, Model] | None = None
+        self.unit: Unit | None = None
+        self.ready_for: Unit | None = None
+        self.todo: list[Step] = []
+        self.loaded: set[Unit] = set()
+        self.refused: set[Unit] = set()
+        self.contexts: dict[Unit, int] = {}
+        self.paces: dict[Unit, Pace] = {}
+        self.limits: dict[Unit, Limit] = {}
+        self.health = Health()
+        self.running: dict[AttemptId, Attempt] = {}
+        self.alone = False
+        self.streak: list[Open] = []
+        self.rtt_s: float | None = None
+        self.counted = False
+        self.entry = 0
+
+    @property
+    def name(self) -> str:
+        """Name in the fleet."""
+        return self.instance.name
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that hold or wait for a place there."""
+        return len(self.running)
+
+    @property
+    def single(self) -> bool:
+        """Whether it holds one unit at a time, so that units are assigned and loaded (an Ollama server)."""
+        return self.backend == "ollama" and self.kind == "server"
+
+    @property
+    def usable(self) -> bool:
+        """Whether it serves or could serve: ready and not ejected."""
+        return self.phase is Phase.READY and not self.health.ejected
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has told what it is, or could not."""
+        return self.phase is not Phase.JOINING or self.health.ejected
+
+    def has(self, model: str) -> bool:
+        """Whether it lists the model; True where nothing is listed, as only trying can tell.
+
+        Ollama completes a name without a tag by ``:latest``.
+        """
+        if self.models is None:
+            return True
+        return model in self.models or (":" not in model and f"{model}:latest" in self.models)
+
+    def model(self, name: str) -> Model | None:
+        """What it lists about a model; None where it lists nothing."""
+        models = self.models or {}
+        return models.get(name) or models.get(f"{name}:latest")
+
+    def can_serve(self, unit: Unit) -> bool:
+        """Whether it could be given work of the unit, perhaps after a load."""
+        return self.phase is Phase.READY and unit not in self.refused and self.has(unit.model)
+
+    def serves(self, unit: Unit) -> bool:
+        """Whether work of the unit can start there now, room apart."""
+        if not self.usable or not self.can_serve(unit):
+            return False
+        if self.single:
+            return self.ready_for == unit
+        return self.kind != "gateway" or unit in self.loaded

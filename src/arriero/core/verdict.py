@@ -1,0 +1,97 @@
+"""Verdict: what the end of one attempt means for its request."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+from arriero.core.batch import Batch
+from arriero.core.policies.retry import charges, retry
+from arriero.core.request import Attempt, Failure, FailureKind, Success
+from arriero.core.waiting import Open
+
+CRASHES_MOST = 3
+"""A request under which that many model processes went down is quarantined as ``poison`` (DESIGN section 4)."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What follows.
+
+    Attributes:
+        end: How the request ended; None if it goes on.
+        wait_s: Seconds until it may be sent again, if it goes on.
+        charged: Whether the attempt was charged to the request.
+        failure: The failure to journal; None for a success that ends the request.
+    """
+
+    end: Success | Failure | None
+    wait_s: float = 0.0
+    charged: bool = False
+    failure: Failure | None = None
+
+
+def judge_success(entry: Open, attempt: Attempt, success: Success) -> Verdict:
+    """An answer ends its request, unless it outgrew its context and so lost its beginning on the way.
+
+    Source:
+        Ollama shifts the context silently, also with ``truncate: false``, when prompt and answer together exceed it
+        (seen on v0.24.0 and v0.33.0).
+    """
+    prompt, output, context = success.usage.prompt_tokens, success.usage.output_tokens, attempt.context_tokens
+    if prompt is None or output is None or context is None or prompt + output <= context:
+        return Verdict(success)
+    room = context - prompt
+    failure = Failure(
+        kind=FailureKind.TOO_LONG,
+        detail=f"prompt and answer need {prompt + output} tokens, the context holds {context}",
+        latency_s=success.timing.latency_s,
+        n_prompt_tokens=prompt,
+    )
+    if room < 1 or entry.room_tokens is not None:
+        return Verdict(failure, failure=failure)
+    entry.room_tokens = room
+    return Verdict(None, failure=failure)
+
+
+def judge_failure(
+    entry: Open, instance: str, failure: Failure, batch: Batch, *, elsewhere: bool, now: float, random: Random
+) -> Verdict:
+    """Whether a failed request is tried again, and when; its books are brought up to date.
+
+    Args:
+        entry: The request; charged, and told where it failed.
+        instance: Where it failed.
+        failure: How.
+        batch: Its batch, with the retries allowed.
+        elsewhere: Whether an instance where it has not failed serves its unit.
+        now: Monotonic seconds.
+        random: The scheduler's source of chance.
+    """
+    charged = charges(failure.kind)
+    entry.charged += charged
+    if failure.kind is not FailureKind.OVERLOADED:
+        entry.failed_on |= {instance}
+        entry.overloaded_since = None
+    elif entry.overloaded_since is None:
+        entry.overloaded_since = now
+    entry.crashes += failure.crashed
+    entry.timed_out += failure.kind is FailureKind.TIMEOUT
+    if entry.crashes >= CRASHES_MOST:
+        poison = Failure(kind=FailureKind.POISON, detail=failure.detail, status=failure.status, crashed=True)
+        return Verdict(poison, charged=charged, failure=failure)
+    wait_s = retry(
+        failure.kind,
+        charged=entry.charged,
+        retries=batch.retries,
+        elsewhere=elsewhere,
+        retry_after_s=failure.retry_after_s,
+        overloaded_for_s=0.0 if entry.overloaded_since is None else now - entry.overloaded_since,
+        max_wait_s=batch.max_wait_s,
+        repeated_before=failure.repeated and entry.repeated,
+        random=random,
+    )
+    entry.repeated = entry.repeated or failure.repeated
+    if wait_s is None:
+        return Verdict(failure, charged=charged, failure=failure)
+    return Verdict(None, wait_s, charged, failure)
