@@ -75,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         display: ``--display``.
         engine: Only ``asyncio`` in this version.
         origins: Setting name to where its value came from, for ``config show``.
+        warnings: Sentences about what was understood but is probably not meant; for standard error.
     """
 
     input: str
@@ -102,3 +103,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     display: Display = "auto"
     engine: Literal["asyncio"] = "asyncio"
     origins: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,20 @@
+"""The command line: stdout is data, stderr is talk."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point of ``arriero``; imports what a command needs only when it is used."""
+    if sys.argv[1:] == ["--version"]:
+        # Asked by scripts and shells again and again: not even the parser is worth loading for it.
+        from arriero import __version__  # noqa: PLC0415
+
+        print(f"arriero {__version__}")
+        return
+    from arriero.cli.app import start  # noqa: PLC0415
+    from arriero.cli.ending import tell_bug  # noqa: PLC0415
+
+    sys.excepthook = tell_bug
+    sys.exit(start(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""Fleet ps: the instances, what they hold and how they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from arriero.cli.command import Command, Group
+from arriero.cli.flags import flags
+from arriero.cli.terminal import answer, say
+from arriero.config.load import load
+
+
+def _ps(json: bool | None, **given: object) -> int:
+    from arriero import client  # noqa: PLC0415 - heavy
+
+    settings = load(given, os.environ, Path.cwd())
+    for warning in settings.warnings:
+        say(f"warning: {warning}")
+    answer(client.fleet_ps(settings), as_json=bool(json))
+    return 0
+
+
+_EXAMPLES = (
+    "arriero fleet ps",
+    "arriero fleet ps --fleet arriero.toml --json",
+    "arriero fleet ps -i 'http://10.0.0.{11..22}:11434'",
+)
+
+fleet = Group(
+    name="fleet",
+    help="Look at the instances.",
+    examples=_EXAMPLES,
+    later=("check", "pull", "warm", "list", "stop", "top"),
+    commands={
+        "ps": Command(
+            name="ps",
+            callback=_ps,
+            help="Each instance: address, server, models installed and loaded, state.",
+            examples=_EXAMPLES,
+            params=flags(("fleet", "instance", "json")),
+        )
+    },
+)

@@ -1,0 +1,102 @@
+"""Status, results, errors, verify: the commands that only read a batch."""
+
+from __future__ import annotations
+
+import click
+
+from arriero.cli.command import Command
+from arriero.cli.flags import flags, output_argument
+from arriero.cli.terminal import answer, answer_json, answer_lines, write_json_line
+
+BROKEN_PROMISE_EXIT = 7
+"""``verify`` found something that the journal, the input or the output should not be."""
+
+SHOWN_EACH = 3
+"""Failures of each kind that ``errors`` shows unless told."""
+
+
+def _status(output: str, journal: str | None, json: bool | None) -> int:
+    from arriero import client  # noqa: PLC0415 - heavy
+    from arriero.cli.status import status_lines  # noqa: PLC0415
+
+    snapshot = client.status(output, journal)
+    if json:
+        answer_json(snapshot)
+    else:
+        answer_lines(status_lines(snapshot))
+    return 0
+
+
+def _results(output: str, only: str | None, salvage: bool | None, journal: str | None) -> int:
+    from arriero import client  # noqa: PLC0415 - heavy
+
+    for line in client.results(output, journal, salvage=bool(salvage), only=only):
+        write_json_line(line)
+    return 0
+
+
+def _errors(output: str, kind: str | None, show: int, journal: str | None, json: bool | None) -> int:
+    from arriero import client  # noqa: PLC0415 - heavy
+
+    answer(client.errors(output, journal, kind, show), as_json=bool(json))
+    return 0
+
+
+def _verify(output: str, journal: str | None, json: bool | None) -> int:
+    from arriero import client  # noqa: PLC0415 - heavy
+
+    verification = client.verify(output, journal)
+    answer(verification, as_json=bool(json))
+    return 0 if verification.ok else BROKEN_PROMISE_EXIT
+
+
+_SHARED = ("journal", "json")
+
+status = Command(
+    name="status",
+    callback=_status,
+    help="How far the batch of OUTPUT is; works while another process carries it out.",
+    examples=("arriero status results.json", "arriero status results.json --json"),
+    params=[output_argument(), *flags(_SHARED)],
+)
+
+results = Command(
+    name="results",
+    callback=_results,
+    help="Print the results that the journal of OUTPUT holds, as jsonl in input order, at any moment.",
+    examples=(
+        "arriero results results.json > so-far.jsonl",
+        "arriero results results.json --only failed",
+        "arriero results results.json --salvage         # read what can be read of a damaged journal",
+    ),
+    params=[
+        output_argument(),
+        click.Option(["--only"], type=click.Choice(["succeeded", "failed"]), help="Only these."),
+        click.Option(["--salvage"], is_flag=True, help="Read past damage in the journal."),
+        *flags(("journal",)),
+        click.Option(["--json"], is_flag=True, expose_value=False, help="Errors as JSON, as results are in any case."),
+    ],
+)
+
+errors = Command(
+    name="errors",
+    callback=_errors,
+    help="The failures of OUTPUT by kind, with examples and the servers' own words.",
+    examples=("arriero errors results.json", "arriero errors results.json --kind timeout --show 20"),
+    params=[
+        output_argument(),
+        click.Option(["--kind"], metavar="KIND", help="Only failures of this kind."),
+        click.Option(
+            ["--show"], type=click.IntRange(min=0), default=SHOWN_EACH, metavar="N", help="Examples of each kind; 3."
+        ),
+        *flags(_SHARED),
+    ],
+)
+
+verify = Command(
+    name="verify",
+    callback=_verify,
+    help="Check that journal, input and output of OUTPUT agree: every row ended once, nothing lost, nothing changed.",
+    examples=("arriero verify results.json", "arriero verify results.json --json"),
+    params=[output_argument(), *flags(_SHARED)],
+)

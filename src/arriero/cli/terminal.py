@@ -1,0 +1,85 @@
+"""Terminal: data to stdout, talk to stderr, and no control character of foreign origin to either."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+
+
+class HasLines(Protocol):
+    """What ``client`` answers to a reading command: a struct that is also text."""
+
+    def lines(self) -> list[str]:
+        """The answer for a person."""
+        ...
+
+
+def printable(text: str) -> str:
+    r"""The text with every control, bidi and invisible character written as ``\x1b``; line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+
+
+def say(text: str) -> None:
+    """A line of talk on stderr; if nobody listens any more, the work goes on."""
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except (BrokenPipeError, ValueError):
+        return
+
+
+def answer(value: HasLines, *, as_json: bool) -> None:
+    """The answer of a reading command on stdout: its lines, or one line of JSON."""
+    if as_json:
+        answer_json(value)
+    else:
+        answer_lines(value.lines())
+
+
+def answer_lines(lines: Iterable[str]) -> None:
+    """Lines of data on stdout, made safe."""
+    for line in lines:
+        print(printable(line))
+
+
+def answer_json(value: object) -> None:
+    """One line of JSON on stdout."""
+    write_json_line(msgspec.json.encode(value))
+
+
+def write_json_line(line: bytes) -> None:
+    """A line of JSON on stdout: its own bytes, or on a terminal the same JSON with escapes for what would act there."""
+    if sys.stdout.isatty():
+        print(_NOT_ASCII.sub(_json_escaped, line.decode("utf-8", "replace")))
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(line + b"\n")
+    else:
+        print(line.decode("utf-8", "replace"))
+
+
+def tolerate_any_encoding() -> None:
+    """Let streams of a narrow locale write escapes for what they cannot encode, in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    char = match.group()
+    if char.isprintable():
+        return char
+    units = char.encode("utf-16-be", "surrogatepass")  # what JSON escapes are made of
+    return "".join(f"\\u{units[index]:02x}{units[index + 1]:02x}" for index in range(0, len(units), 2))

@@ -1,0 +1,59 @@
+"""Formats: what an input or an output is, by its suffix or as said."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from arriero.config.given import NOT_BUILT
+from arriero.config.settings import InputFormat, OutputFormat
+from arriero.errors import ConfigError
+
+_LATER = (".csv", ".parquet")
+
+
+def input_format(path: str) -> InputFormat:
+    """The format of an input by its suffix; standard input is lines of prompts.
+
+    Raises:
+        ConfigError: If the suffix says nothing.
+    """
+    suffix = PurePath(path).suffix.lower()
+    if path in ("", "-") or suffix == ".txt":
+        return "txt"
+    if suffix in (".jsonl", ".ndjson"):
+        return "jsonl"
+    if suffix in _LATER:
+        raise ConfigError(f"{path}: {suffix} input: {NOT_BUILT}", hint="known: .txt, .jsonl")
+    raise ConfigError(
+        f"{path}: its name does not say what it is (.txt: one prompt a line; .jsonl: one JSON object a line)",
+        hint="say it: --input-format txt, or --input-format jsonl",
+    )
+
+
+def output_format(path: str) -> OutputFormat:
+    """The format of an output by its suffix; standard output is jsonl.
+
+    Raises:
+        ConfigError: If the suffix says nothing.
+    """
+    suffix = PurePath(path).suffix.lower()
+    if path == "-" or suffix == ".jsonl":
+        return "jsonl"
+    if suffix == ".json":
+        return "json"
+    if suffix in _LATER:
+        raise ConfigError(f"{path}: {suffix} output: {NOT_BUILT}", hint="known: .json, .jsonl, --format openai")
+    raise ConfigError(
+        f"{path}: its name does not say what to write (known: .json, .jsonl)",
+        hint="say it: --format json, --format jsonl, or --format openai",
+    )
+
+
+def default_output(chosen: OutputFormat | None) -> str:
+    """The output when none is named: ``results.json``, or ``results.jsonl`` for a format of lines."""
+    return "results.json" if chosen in (None, "json") else "results.jsonl"
+
+
+def default_journal(output: str) -> str:
+    """The journal beside the output; for standard output one in the working directory."""
+    return "stdout.journal" if output == "-" else f"{output}.journal"

@@ -1,0 +1,132 @@
+"""load(): flag > environment > project file > user file > default, checked, each value with its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from arriero.config.fields import FIELDS, parsed
+from arriero.config.fleet_source import SOURCES, fleet_source
+from arriero.config.formats import default_journal, default_output, input_format, output_format
+from arriero.config.given import Given
+from arriero.config.layers import Layer, gather
+from arriero.config.options import option_warnings
+from arriero.config.settings import InstanceConfig, Settings
+from arriero.errors import ConfigError
+
+LOCAL_OUTPUT_TOKENS = 64
+"""``num_predict`` with ``local`` unless said: the demonstration model shows the mechanics, its answers are poor."""
+
+_FIELDS = {field.name: field for field in FIELDS}
+
+
+def load(flags: Mapping[str, object], env: Mapping[str, str], cwd: Path) -> Settings:
+    """The settings of one batch.
+
+    Args:
+        flags: ``input`` and the settings of ``FIELDS`` by name; None or an empty tuple means not given.
+        env: The environment: ``ARRIERO_…``, ``OLLAMA_HOST``, ``HOME``, ``XDG_CONFIG_HOME`` and the keys that
+            instances name are looked up in it.
+        cwd: Where the project file may lie. Relative paths of flags are left as they are.
+
+    Returns:
+        The settings; ``input`` is ``""`` if the flags name none.
+
+    Raises:
+        ConfigError: If anything in any layer is wrong, saying where.
+    """
+    layers = gather(flags, env, cwd)
+    values, origins = _values(layers)
+    source = fleet_source(layers, env)
+    origins["instances"] = source.origin
+    values |= {"instances": source.instances, "local": source.local, "input": str(flags.get("input") or "")}
+    values["input_format"] = values.get("input_format") or input_format(values["input"])
+    _complete_output(values)
+    _complete_options(values, origins)
+    return Settings(**values, origins=origins, warnings=_warnings(values, env))
+
+
+def override(settings: Settings, flags: Mapping[str, object], env: Mapping[str, str], cwd: Path) -> Settings:
+    """Stored settings with what flags change for a resume: the fleet and how it is used.
+
+    A file or an environment that has changed since does not change a batch unasked, and ``force``, which moves a
+    journal aside, is of the first call only.
+
+    Raises:
+        ConfigError: If a flag is wrong.
+    """
+    layers = gather(flags, {}, cwd)
+    values, origins = _values(layers[:1])
+    values.pop("options")
+    values["force"] = False
+    if any(name in layers[0].given for name in SOURCES):
+        source = fleet_source(layers, env)
+        origins["instances"] = source.origin
+        values |= {"instances": source.instances, "local": source.local}
+    return msgspec.structs.replace(settings, **values, origins=settings.origins | origins)
+
+
+def _values(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Attribute to value and setting name to origin, of all that any layer gives."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for field in FIELDS:
+        found = [layer.given[field.name] for layer in layers if field.name in layer.given]
+        if field.name == "options":
+            values["options"] = _options(found, origins)
+        elif found and field.attribute:
+            values[field.attribute] = parsed(field, found[0])
+            origins[field.name] = found[0].origin
+    return values, origins
+
+
+def _options(found: Sequence[Given], origins: MutableMapping[str, str]) -> dict[str, object]:
+    """Options are merged one by one: ``-O seed=1`` leaves a file's ``temperature`` as it is."""
+    merged: dict[str, object] = {}
+    for given in reversed(found):
+        table: Any = parsed(_FIELDS["options"], given)
+        merged |= table
+        origins.update({f"options.{name}": given.origin for name in table})
+    return merged
+
+
+def _complete_output(values: MutableMapping[str, Any]) -> None:
+    chosen = values.get("output_format")
+    output = values.setdefault("output", default_output(chosen))
+    values["output_format"] = chosen or output_format(output)
+    journal = values.setdefault("journal", default_journal(output))
+    if values.get("unordered") and values["output_format"] != "jsonl":
+        raise ConfigError("--unordered needs lines to append", hint="-o results.jsonl")
+    named = [Path(path).absolute() for path in (values["input"], output, journal) if path not in ("", "-")]
+    if len(set(named)) < len(named):
+        raise ConfigError("input, output and journal must be different files")
+
+
+def _complete_options(values: MutableMapping[str, Any], origins: MutableMapping[str, str]) -> None:
+    options = values["options"]
+    if "think" in options:
+        # Ollama has it beside the options, and ignores it among them; people write it with -O.
+        origin = origins.pop("options.think")
+        given = Given(options.pop("think"), origin, f"{origin}: think", Path())
+        if "think" not in values:
+            values["think"] = parsed(_FIELDS["think"], given)
+            origins["think"] = origin
+    if values["local"] and "num_predict" not in options:
+        options["num_predict"] = LOCAL_OUTPUT_TOKENS
+        origins["options.num_predict"] = "default with local"
+
+
+def _warnings(values: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, ...]:
+    fleet: Sequence[InstanceConfig] = values["instances"]
+    warnings = option_warnings(values["options"])
+    for config in fleet:
+        name = config.instance.name
+        if config.insecure:
+            warnings.append(f"instance {name}: TLS is not verified, anyone on the way can read and change what is sent")
+        for variable in (config.api_key_env, *config.headers_env.values()):
+            if variable and not env.get(variable):
+                warnings.append(f"instance {name}: {variable} is not set in the environment")
+    return tuple(warnings)

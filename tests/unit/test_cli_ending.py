@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from arriero.cli.ending import fail, tell_bug
+from arriero.errors import ConfigError, FleetError, HeldError
+
+
+def broken() -> ValueError:
+    try:
+        int("canary: a prompt")
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code"), [(ConfigError, "config", 2), (FleetError, "fleet", 5), (HeldError, "held", 6)]
+)
+def test_an_error_keeps_its_exit_code_as_text_and_as_json(capsys, error, kind, code):
+    assert fail(error("what", hint="how"), as_json=False) == code
+    assert capsys.readouterr().err == "error: what\nhelp: how\n"
+
+    assert fail(error("what", hint="how"), as_json=True) == code
+    assert json.loads(capsys.readouterr().out) == {"error": {"kind": kind, "message": "what", "hint": "how"}}
+
+
+def test_a_bug_is_one_line_and_a_file_that_only_its_owner_reads(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    error = broken()
+
+    tell_bug(ValueError, error, error.__traceback__)
+    err = capsys.readouterr().err
+    (path,) = (tmp_path / "arriero").iterdir()
+
+    assert "this is a bug" in err
+    assert str(path) in err
+    assert "canary" not in err
+    assert "canary" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_bug_without_a_place_for_its_file_is_still_told(capsys, tmp_path, monkeypatch):
+    (tmp_path / "arriero").write_text("in the way")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    error = broken()
+
+    tell_bug(ValueError, error, error.__traceback__)
+
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_ends_the_program_quietly():
+    program = "import sys; from arriero.cli.app import start; sys.exit(start(['config', 'show', '--json']))"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+
+    assert process.wait(timeout=20) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()
