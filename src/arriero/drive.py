@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Protocol
 
-from arriero.core.events import Event
-from arriero.core.request import Attempt, AttemptId
+from arriero.core.events import Away, Event, InputEnded, Notice, Paused, Unpaused
+from arriero.core.request import Attempt, AttemptId, BatchId, Request, Result
+from arriero.core.scheduler import Scheduler
+
+BEAT_S = 1.0
+"""The loop turns at least this often, so that it notices that it was away."""
+
+AWAY_S = 5.0
+"""A turn that comes later than this was suspended or stopped: deadlines move, nobody is blamed (DESIGN section 2)."""
+
+Observe = Callable[[Event | Notice, float], None]
+"""Hears everything that happens, with the time; must be quick and never raise."""
 
 
 class Engine(Protocol):
@@ -31,3 +42,113 @@ class Engine(Protocol):
     async def wait(self, until: float) -> Sequence[Event]:
         """Events that have happened, in order; an empty list when ``until`` has come (``inf``: never)."""
         ...
+
+
+class Feed(Protocol):
+    """Where a batch's requests come from; never ahead of its scan.
+
+    Attributes:
+        more_now: The last ``take`` stopped only because it had done enough for one turn.
+    """
+
+    more_now: bool
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come."""
+        ...
+
+    @property
+    def total(self) -> int | None:
+        """Rows accepted in all, once it has ended."""
+        ...
+
+    def take(self, requests: int, size_bytes: int) -> list[Request | Result]:
+        """At most so many requests of so many bytes in all; rows that can never be sent come as results."""
+        ...
+
+
+class Sink(Protocol):
+    """Where results go; told means kept only once it says so itself."""
+
+    def record(self, results: Sequence[Result], notices: Sequence[Notice]) -> None:
+        """Take them in; returns at once."""
+        ...
+
+    def room(self) -> bool:
+        """Whether it keeps up; while it does not, nothing new starts."""
+        ...
+
+
+async def drive(
+    scheduler: Scheduler,
+    engine: Engine,
+    feeds: Mapping[BatchId, Feed],
+    sink: Sink,
+    *,
+    done: Callable[[], bool],
+    observe: Observe,
+    beat_s: float = BEAT_S,
+) -> None:
+    """Do what the scheduler decides and tell it what happens, until ``done``.
+
+    Args:
+        scheduler: Decides.
+        engine: Acts; its clock is the only one.
+        feeds: Where each open batch's requests come from.
+        sink: Where results go.
+        done: Asked after each turn.
+        observe: Hears each event and notice.
+        beat_s: Longest time between two turns; ``inf`` in virtual time.
+    """
+    open_feeds = dict(feeds)
+    while True:
+        now = engine.now()
+        more_now = _refill(scheduler, open_feeds, sink, now)
+        plan = scheduler.schedule(now)
+        for notice in plan.notices:
+            observe(notice, now)
+        if plan.results or plan.notices:
+            sink.record(plan.results, plan.notices)
+        for attempt_id in plan.cancel:
+            engine.cancel(attempt_id)
+        for attempt in plan.start:
+            engine.start(attempt)
+        if done():
+            return
+        until = now if more_now else min(plan.wake_at, now + beat_s)
+        events = await engine.wait(until)
+        now = engine.now()
+        for event in events:
+            scheduler.tell(event, now)
+            observe(event, now)
+        if until < inf and now - until > AWAY_S:
+            scheduler.tell(Away(now - until), now)
+
+
+def _refill(scheduler: Scheduler, feeds: dict[BatchId, Feed], sink: Sink, now: float) -> bool:
+    """Fill the windows from the feeds; a sink that does not keep up pauses everything.
+
+    A feed that has ended is told once and taken out. It may end without giving anything, when its scan finds no further row.
+
+    Returns:
+        Whether a feed has more at once.
+    """
+    keeps_up = sink.room()
+    scheduler.tell(Unpaused("journal") if keeps_up else Paused("journal"), now)
+    if not keeps_up:
+        return False
+    more_now = False
+    for batch, feed in tuple(feeds.items()):
+        room = scheduler.room(batch)
+        if room and not feed.ended:
+            rows = feed.take(room, scheduler.room_bytes(batch))
+            unsent = [row for row in rows if isinstance(row, Result)]
+            if unsent:
+                sink.record(unsent, ())
+            scheduler.add([row for row in rows if isinstance(row, Request)], now)
+            more_now = more_now or feed.more_now
+        if feed.ended:
+            scheduler.tell(InputEnded(batch, feed.total or 0), now)
+            del feeds[batch]
+    return more_now

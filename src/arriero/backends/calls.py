@@ -25,7 +25,7 @@ def unit(attempt: Attempt) -> Unit:
     return attempt.request.unit if attempt.request is not None else Unit("")
 
 
-def post(attempt: Attempt, path: str, body: dict[str, object], *, stream: bool) -> HttpCall:
+def post(attempt: Attempt, path: str, body: dict[str, object], *, stream: bool, own_connection: bool = False) -> HttpCall:
     """A call with a JSON body.
 
     Raises:
@@ -35,7 +35,14 @@ def post(attempt: Attempt, path: str, body: dict[str, object], *, stream: bool) 
         data = _ENCODER.encode(body)
     except ValueError as error:
         raise UnsupportedError("the request cannot be written as UTF-8 JSON") from error
-    return HttpCall(method="POST", path=path, body=data, timeouts=attempt.timeouts, stream=stream)
+    return HttpCall(
+        method="POST",
+        path=path,
+        body=data,
+        timeouts=attempt.timeouts,
+        stream=stream,
+        own_connection=own_connection,
+    )
 
 
 def get(attempt: Attempt, path: str) -> HttpCall:

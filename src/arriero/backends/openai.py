@@ -53,7 +53,10 @@ class OpenAI:
         said = content(attempt)
         if _embeds(attempt):
             return post(attempt, EMBED, _embedding(attempt, said), stream=False)
-        return post(attempt, CHAT, _completion(attempt, said), stream=attempt.stream)
+        # llama-server closes the connection after a streamed answer without saying so: of 120 requests on kept
+        # connections 28 found theirs closed, of 120 with their own none.
+        body = _completion(attempt, said)
+        return post(attempt, CHAT, body, stream=attempt.stream, own_connection=attempt.stream)
 
     def began(self, chunk: bytes) -> bool:
         """Whether this piece of a stream holds text, thoughts or a tool call; a piece with only a role does not."""

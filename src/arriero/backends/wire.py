@@ -18,6 +18,7 @@ class HttpCall(msgspec.Struct, frozen=True, kw_only=True):
         body: JSON bytes; None for none.
         timeouts: When to give up.
         stream: Whether the answer comes in pieces (``Backend.began`` is asked of each until it says yes).
+        own_connection: The connection is not used again: the server may close it after the answer without saying so.
     """
 
     method: Literal["GET", "POST"]
@@ -25,6 +26,7 @@ class HttpCall(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     timeouts: Timeouts
     stream: bool = False
+    own_connection: bool = False
 
 
 class Broken(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,1 @@
+"""Carry attempts out over real sockets, or hand them to whoever does."""

@@ -1,0 +1,136 @@
+"""Flight: one attempt on its way, what came back so far and how long it may still take."""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+
+from arriero.backends.wire import Backend, Broken, HttpCall, HttpReply
+from arriero.core.request import Attempt, FailureKind
+
+
+class Flight:
+    """Everything the engine knows of an attempt between its start and its one end.
+
+    Times are engine seconds. A plain class with slots: one is made for every attempt.
+
+    Attributes:
+        attempt: What is carried.
+        backend: The dialect that writes and judges it.
+        broken: Why it will not come to its end; the first reason stays.
+        status: HTTP status; 0 before any.
+        n_bytes: Bytes of body so far.
+    """
+
+    __slots__ = (
+        "_first_end",
+        "_idle_s",
+        "_last",
+        "_pieces",
+        "_task",
+        "_total_end",
+        "attempt",
+        "backend",
+        "broken",
+        "call",
+        "content_type",
+        "date",
+        "location",
+        "n_bytes",
+        "retry_after",
+        "started",
+        "status",
+        "ttft_s",
+    )
+
+    call: HttpCall
+
+    def __init__(self, attempt: Attempt, backend: Backend, now: float) -> None:
+        self.attempt = attempt
+        self.backend = backend
+        self.started = now
+        self.broken: Broken | None = None
+        self.status = 0
+        self.content_type = ""
+        self.retry_after = ""
+        self.location = ""
+        self.date = ""
+        self.ttft_s: float | None = None
+        self.n_bytes = 0
+        self._pieces: list[bytes] = []
+        self._first_end = self._total_end = self._idle_s = inf
+        self._last: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, call: HttpCall, now: float) -> None:
+        """The call is written and goes out now: deadlines run from here."""
+        self.call = call
+        self.started = now
+        self._first_end = now + call.timeouts.first_byte_s
+        self._total_end = now + call.timeouts.total_s
+        self._idle_s = call.timeouts.idle_s
+
+    def enter(self, task: asyncio.Task[None]) -> None:
+        """From here on an interruption of the task is caught and understood."""
+        self._task = task
+
+    def leave(self) -> None:
+        """The exchange is over; there is nothing left to interrupt."""
+        self._task = None
+
+    def stop(self, kind: FailureKind, detail: str) -> None:
+        """Give the attempt up; its end follows. A second reason changes nothing."""
+        if self.broken is not None:
+            return
+        self.broken = Broken(kind, detail, sent=self._task is not None)
+        if self._task is not None:
+            self._task.cancel()
+
+    def take(self, piece: bytes, now: float) -> None:
+        """A piece of the body arrived."""
+        self._pieces.append(piece)
+        self.n_bytes += len(piece)
+        self._last = now
+
+    def drop_body(self) -> None:
+        """Forget the body: it is too large to be an answer."""
+        self._pieces.clear()
+
+    @property
+    def due(self) -> float:
+        """When patience ends, as things stand."""
+        end = self._first_end if self._last is None else self._last + self._idle_s
+        return min(end, self._total_end)
+
+    def delay(self, gap_s: float) -> None:
+        """The process was away: nobody's silence is counted for that long."""
+        self._first_end += gap_s
+        self._total_end += gap_s
+        if self._last is not None:
+            self._last += gap_s
+
+    def expire(self) -> None:
+        """Patience ended: give up, saying which bound was met."""
+        timeouts = self.call.timeouts
+        if self.due >= self._total_end:
+            text = f"not finished after {timeouts.total_s:g} s"
+        elif self._last is None:
+            text = f"no first byte after {timeouts.first_byte_s:g} s"
+        else:
+            text = f"silent for {timeouts.idle_s:g} s inside the answer"
+        self.stop(FailureKind.TIMEOUT, text)
+
+    def reply(self, now: float) -> HttpReply:
+        """What came back, joined once."""
+        pieces = self._pieces
+        return HttpReply(
+            status=self.status,
+            content_type=self.content_type,
+            retry_after=self.retry_after,
+            location=self.location,
+            date=self.date,
+            body=pieces[0] if len(pieces) == 1 else b"".join(pieces),
+            broken=self.broken,
+            latency_s=now - self.started,
+            ttft_s=self.ttft_s,
+        )

@@ -1,0 +1,206 @@
+"""Http: makes one HTTP exchange for a flight; the only place that opens a client socket."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+from collections.abc import Callable
+from importlib.metadata import version
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from arriero.backends.wire import Broken
+from arriero.core.request import FailureKind
+from arriero.engines.address import Address, proxy_for
+from arriero.engines.failures import broken_by
+from arriero.engines.flight import Flight
+
+BODY_BYTES = 64 * 1024 * 1024
+"""No answer is larger; counted while it streams in."""
+
+CONNECT_S = 10.0
+"""For name lookup, connection and TLS handshake together."""
+
+KEEP_ALIVE_S = 4.0
+"""Idle connections are dropped before common servers do so (uvicorn: 5 s): a POST that meets a closing
+connection is lost and is never sent again in silence."""
+
+LARGE_BYTES = 1024 * 1024
+"""A body above this goes out in pieces, so that the loop is not held up."""
+
+ATTEMPT_HEADER = "X-Arriero-Attempt"
+
+
+class Target:
+    """An address made ready for use: URLs, headers, TLS and proxy settled once.
+
+    Attributes:
+        address: What it was made of; another object in the book means it must be made again.
+    """
+
+    __slots__ = ("_base", "_headers", "_secure", "_urls", "address", "proxy", "tls")
+
+    def __init__(self, address: Address, proxy: URL | None, agent: str) -> None:
+        self.address = address
+        self.proxy = proxy
+        self.tls = tls_of(address)
+        self._base = address.url.rstrip("/")
+        self._secure = self._base.startswith("https:")
+        self._urls: dict[str, URL] = {}
+        self._headers = CIMultiDict(
+            {
+                "User-Agent": agent,
+                "Accept-Encoding": "identity",  # nothing to unpack, so nothing that can explode
+                "Content-Type": "application/json",
+                **address.headers,
+            }
+        )
+
+    def url(self, path: str) -> URL:
+        """The full URL of an endpoint; parsed once a path."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(self._base + path)
+        return url
+
+    def headers(self, mark: str, *, own_connection: bool) -> CIMultiDict[str]:
+        """Headers of one attempt, its mark among them (P15); a TLS connection is too dear to be used once."""
+        headers = self._headers.copy()
+        headers[ATTEMPT_HEADER] = mark
+        if own_connection and not self._secure:
+            headers["Connection"] = "close"
+        return headers
+
+
+def tls_of(address: Address) -> ssl.SSLContext | bool:
+    """How to verify the server: True for the system's authorities, False for not at all.
+
+    Raises:
+        OSError: If ``ca_file`` cannot be read or holds no certificate.
+    """
+    if address.insecure:
+        return False
+    return ssl.create_default_context(cafile=address.ca_file) if address.ca_file else True
+
+
+class Http:
+    """A pool of connections and the rules every exchange obeys.
+
+    No redirect is followed, no cookie kept, no body unpacked; certificates are verified; a POST is sent once
+    (aiohttp sends again only what is idempotent, after a kept-alive connection turned out to be closed).
+
+    Args:
+        session: Name of the process run, first half of every attempt's mark.
+        clock: Engine seconds.
+        on_progress: Told after the first piece of a body: the flight's ``due`` may be nearer now.
+        on_began: Told when ``Backend.began`` says yes.
+        time_scale: Engine seconds in a real second.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        clock: Callable[[], float],
+        on_progress: Callable[[Flight], None],
+        on_began: Callable[[Flight, float], None],
+        time_scale: float = 1.0,
+    ) -> None:
+        self._name = session
+        self._clock = clock
+        self._on_progress = on_progress
+        self._on_began = on_began
+        self._scale = time_scale
+        self._agent = ""
+        self._targets: dict[str, Target] = {}
+        self._client: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the pool; it has no bound of its own, the scheduler holds the limits."""
+        self._agent = f"arriero/{version('arriero')}"
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=max(1.0, CONNECT_S / self._scale)),
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def exchange(self, flight: Flight, address: Address) -> None:
+        """Send the flight's call and gather what comes back; whatever goes wrong is noted in ``flight.broken``."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # coroutines run in tasks
+        flight.enter(task)
+        try:
+            await self._send(flight, address)
+        except asyncio.CancelledError:
+            if flight.broken is None:  # not by Flight.stop: the loop is being torn down
+                raise
+        except Exception as error:  # noqa: BLE001  # the one place where foreign exceptions become data
+            if flight.broken is None:
+                flight.broken = broken_by(error)
+        finally:
+            flight.leave()
+
+    async def _send(self, flight: Flight, address: Address) -> None:
+        client = self._client
+        if client is None:
+            raise RuntimeError("the engine is not open")
+        attempt, call = flight.attempt, flight.call
+        target = self._targets.get(attempt.instance)
+        if target is None or target.address is not address:
+            target = self._targets[attempt.instance] = Target(address, await proxy_for(URL(address.url)), self._agent)
+        body = call.body
+        response = await client.request(
+            call.method,
+            target.url(call.path),
+            data=body if body is None or len(body) <= LARGE_BYTES else io.BytesIO(body),
+            headers=target.headers(f"{self._name}-{attempt.id}", own_connection=call.own_connection),
+            allow_redirects=False,
+            ssl=target.tls,
+            proxy=target.proxy,
+        )
+        try:
+            await self._receive(flight, response)
+        finally:
+            response.close()  # no-op once the body was read to its end: that connection is kept
+
+    async def _receive(self, flight: Flight, response: aiohttp.ClientResponse) -> None:
+        flight.status = status = response.status
+        headers = response.headers
+        flight.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        flight.retry_after = headers.get("Retry-After", "")
+        flight.date = headers.get("Date", "")
+        if 300 <= status < 400:  # noqa: PLR2004  # a redirect; its body says nothing
+            flight.location = headers.get("Location", "")
+            return
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            flight.broken = Broken(FailureKind.BAD_REPLY, "packed although 'identity' was asked for")
+            return
+        await self._read(flight, response.content, wait_for_first=flight.call.stream and status == 200)  # noqa: PLR2004
+
+    async def _read(self, flight: Flight, content: aiohttp.StreamReader, *, wait_for_first: bool) -> None:
+        """Gather pieces to the end; say when the first one and the first token came."""
+        began = flight.backend.began
+        first = True
+        while piece := await content.readany():
+            now = self._clock()
+            flight.take(piece, now)
+            if first:
+                first = False
+                self._on_progress(flight)
+            if wait_for_first and began(piece):
+                wait_for_first = False
+                flight.ttft_s = now - flight.started
+                self._on_began(flight, now)
+            if flight.n_bytes > BODY_BYTES:
+                flight.drop_body()
+                flight.broken = Broken(FailureKind.BAD_REPLY, "larger than 64 MB")
+                return

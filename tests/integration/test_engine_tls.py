@@ -1,0 +1,99 @@
+"""TLS: verified always, by the system's authorities or an own one, unless the instance is marked insecure."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from fake_ollama import INSTANT, FakeOllama, answer
+from flying import SESSION, attempt, failure, looped, outcome, text
+
+from arriero.backends.wire import Backend
+from arriero.core.request import FailureKind
+from arriero.engines.address import Address
+from arriero.engines.asyncio import AsyncioEngine
+
+pytestmark = [
+    pytest.mark.timeout(20),
+    pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command to make a certificate"),
+]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = ["-subj", "/CN=fake", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    subprocess.run([*command, *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def secure(certificate: tuple[Path, Path]) -> FakeOllama:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return FakeOllama(speed=INSTANT, tls=context)
+
+
+@looped
+async def test_an_unknown_certificate_is_refused_with_a_reason(
+    certificate: tuple[Path, Path], dialects: dict[str, Backend]
+):
+    async with secure(certificate) as fake, AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine:
+        end = failure(await outcome(engine, attempt(1)))
+        assert end.kind is FailureKind.UNREACHABLE
+        assert end.detail.startswith("TLS: certificate not trusted: self")
+        assert fake.log.entries == []
+
+
+@looped
+async def test_an_own_authority_is_trusted_when_it_is_named(
+    certificate: tuple[Path, Path], dialects: dict[str, Backend]
+):
+    async with secure(certificate) as fake:
+        book = {"fake": Address(fake.url, ca_file=str(certificate[0]))}
+        async with AsyncioEngine(book, dialects, SESSION) as engine:
+            assert text(await outcome(engine, attempt(1))) == answer("prompt 1")
+
+
+@looped
+async def test_a_certificate_for_another_name_is_refused(certificate: tuple[Path, Path], dialects: dict[str, Backend]):
+    async with secure(certificate) as fake:
+        url = fake.url.replace("127.0.0.1", "localhost")
+        book = {"fake": Address(url, ca_file=str(certificate[0]))}
+        async with AsyncioEngine(book, dialects, SESSION) as engine:
+            end = failure(await outcome(engine, attempt(1)))
+            assert "TLS: certificate not trusted" in end.detail
+
+
+@looped
+async def test_insecure_takes_any_certificate(certificate: tuple[Path, Path], dialects: dict[str, Backend]):
+    async with secure(certificate) as fake:
+        book = {"fake": Address(fake.url, insecure=True)}
+        async with AsyncioEngine(book, dialects, SESSION) as engine:
+            assert text(await outcome(engine, attempt(1))) == answer("prompt 1")
+
+
+@looped
+async def test_tls_to_a_plain_server_and_plain_to_a_tls_server_are_failures(
+    certificate: tuple[Path, Path], dialects: dict[str, Backend]
+):
+    async with secure(certificate) as tls, FakeOllama(speed=INSTANT) as plain:
+        book = {"a": Address(plain.url.replace("http:", "https:")), "b": Address(tls.url.replace("https:", "http:"))}
+        async with AsyncioEngine(book, dialects, SESSION) as engine:
+            first = failure(await outcome(engine, attempt(1, instance="a")))
+            assert (first.kind, first.detail[:4]) == (FailureKind.UNREACHABLE, "TLS:")
+            second = failure(await outcome(engine, attempt(2, instance="b")))
+            assert second.kind is FailureKind.UNREACHABLE
+
+
+@looped
+async def test_a_ca_file_that_cannot_be_read_fails_the_attempt_not_the_engine(dialects: dict[str, Backend]):
+    book = {"fake": Address("https://127.0.0.1:1", ca_file="/nowhere/ca.pem")}
+    async with AsyncioEngine(book, dialects, SESSION) as engine:
+        end = failure(await outcome(engine, attempt(1)))
+        assert (end.kind, end.detail) == (FailureKind.UNREACHABLE, "no such file or directory")

@@ -1,0 +1,220 @@
+"""What the engine sends, where, how often; and what it costs when a server sends too much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import pytest
+from fake_ollama import INSTANT, FakeOllama, Fault, answer
+from flying import SESSION, attempt, events_until, failure, looped, outcome, outcomes, text
+
+from arriero.backends.wire import Backend
+from arriero.core.request import FailureKind
+from arriero.engines.address import Address
+from arriero.engines.asyncio import AsyncioEngine
+
+pytestmark = pytest.mark.timeout(20)
+
+
+class Recorder:
+    """A bare server: keeps every request as bytes and answers each with the next of its replies, then hangs up."""
+
+    def __init__(self, *replies: bytes) -> None:
+        self.replies = list(replies)
+        self.requests: list[bytes] = []
+        self.connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next((int(h[16:]) for h in head.split(b"\r\n") if h.startswith(b"Content-Length: ")), 0)
+                self.requests.append(head + await reader.readexactly(length))
+                if not self.replies:
+                    break
+                writer.write(self.replies.pop(0))
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def reply(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+ANSWER = b'{"model":"mistral:7b","message":{"role":"assistant","content":"hi"},"done":true,"done_reason":"stop"}\n'
+
+
+def engine_for(url: str, dialects: dict[str, Backend], **address: object) -> AsyncioEngine:
+    return AsyncioEngine({"fake": Address(url, **address)}, dialects, SESSION)  # type: ignore[arg-type]
+
+
+@looped
+async def test_every_attempt_carries_its_mark_the_version_and_the_headers_of_its_instance(dialects: dict[str, Backend]):
+    recorder = Recorder(reply(ANSWER))
+    key = {"Authorization": "Bearer s3cret"}
+    async with recorder.listening() as url, engine_for(url + "/behind/", dialects, headers=key) as engine:
+        assert text(await outcome(engine, attempt(7))) == "hi"
+    head = recorder.requests[0].partition(b"\r\n\r\n")[0].decode()
+    first, *headers = head.split("\r\n")
+    assert first == "POST /behind/api/chat HTTP/1.1"
+    assert f"X-Arriero-Attempt: {SESSION}-7" in headers
+    assert f"User-Agent: arriero/{version('arriero')}" in headers
+    assert "Authorization: Bearer s3cret" in headers
+    assert "Accept-Encoding: identity" in headers
+    assert "Content-Type: application/json" in headers
+
+
+@looped
+async def test_user_and_password_of_a_url_become_basic_authentication(dialects: dict[str, Backend]):
+    recorder = Recorder(reply(ANSWER))
+    async with recorder.listening() as url, engine_for(url.replace("//", "//me:pw@"), dialects) as engine:
+        assert text(await outcome(engine, attempt(1))) == "hi"
+    assert b"Authorization: Basic bWU6cHc=" in recorder.requests[0]
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+@looped
+async def test_no_redirect_is_followed_and_the_prompt_reaches_no_second_server(
+    status: str, dialects: dict[str, Backend]
+):
+    elsewhere = Recorder(reply(ANSWER))
+    async with elsewhere.listening() as other:
+        recorder = Recorder(reply(b"", status, f"Location: {other}/api/chat"))
+        async with recorder.listening() as url, engine_for(url, dialects) as engine:
+            end = failure(await outcome(engine, attempt(1)))
+    assert end.kind is FailureKind.REDIRECTED
+    assert len(recorder.requests) == 1
+    assert elsewhere.connections == 0
+
+
+@looped
+async def test_a_post_that_meets_a_closing_connection_is_never_sent_a_second_time(dialects: dict[str, Backend]):
+    recorder = Recorder(reply(ANSWER))  # the second request on the kept connection gets a hang-up
+    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+        assert text(await outcome(engine, attempt(1))) == "hi"
+        end = failure(await outcome(engine, attempt(2)))
+    assert end.kind is FailureKind.UNREACHABLE
+    assert recorder.connections == 1
+    assert len(recorder.requests) == 2
+
+
+@looped
+async def test_connections_are_kept_and_a_cancelled_attempt_closes_its_own(dialects: dict[str, Backend]):
+    async with (
+        FakeOllama(4, speed=INSTANT, faults=[Fault("hang", contains="hang")]) as fake,
+        engine_for(fake.url, dialects) as engine,
+    ):
+        for n in range(5):
+            await outcome(engine, attempt(n))
+        assert fake.accepted == 1
+        engine.start(attempt(5, prompt="hang"))
+        await fake.until(lambda fake: fake.in_flight == 1)
+        engine.cancel(5)
+        await events_until(engine, 1)
+        await fake.until(lambda fake: fake.in_flight == 0)
+        assert fake.log.entries[-1].how == "failed"
+        assert text(await outcome(engine, attempt(6))) == answer("prompt 6")
+        assert fake.accepted == 2
+
+
+@looped
+async def test_the_server_sees_a_cancelled_attempt_as_disconnected(dialects: dict[str, Backend]):
+    async with FakeOllama(1) as fake, engine_for(fake.url, dialects) as engine:
+        engine.start(attempt(1))
+        await fake.until(lambda fake: fake.in_flight == 1)
+        engine.cancel(1)
+        await events_until(engine, 1)
+        await fake.until(lambda fake: fake.in_flight == 0)
+        assert [entry.how for entry in fake.log.requests()] == ["disconnected"]
+
+
+@looped
+async def test_bytes_after_an_answer_cost_the_connection_not_the_next_answer(dialects: dict[str, Backend]):
+    recorder = Recorder(reply(ANSWER) + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", reply(ANSWER))
+    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+        assert text(await outcome(engine, attempt(1))) == "hi"
+        assert text(await outcome(engine, attempt(2))) == "hi"
+    assert recorder.connections == 2
+
+
+@looped
+async def test_proxy_variables_do_not_swallow_calls_to_own_machines(
+    dialects: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+):
+    proxy = Recorder()
+    async with proxy.listening() as proxy_url:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy_url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with FakeOllama(speed=INSTANT) as fake:
+            by_name = fake.url.replace("127.0.0.1", "localhost")
+            for url in (fake.url, by_name):
+                async with engine_for(url, dialects) as engine:
+                    assert text(await outcome(engine, attempt(1))) == answer("prompt 1")
+    assert proxy.connections == 0
+
+
+@looped
+async def test_a_public_instance_is_reached_through_the_proxy(
+    dialects: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+):
+    proxy = Recorder(reply(ANSWER))
+    async with proxy.listening() as proxy_url:
+        monkeypatch.setenv("http_proxy", proxy_url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with engine_for("http://8.8.8.8:11434", dialects) as engine:
+            assert text(await outcome(engine, attempt(1))) == "hi"
+    assert proxy.requests[0].startswith(b"POST http://8.8.8.8:11434/api/chat HTTP/1.1")
+
+
+@looped
+async def test_an_instance_that_joins_later_and_one_that_moves_are_reached(dialects: dict[str, Backend]):
+    book: dict[str, Address] = {}
+    async with (
+        FakeOllama(speed=INSTANT) as first,
+        FakeOllama(speed=INSTANT) as second,
+        AsyncioEngine(book, dialects, SESSION) as engine,
+    ):
+        assert failure(await outcome(engine, attempt(1))).kind is FailureKind.UNREACHABLE
+        book["fake"] = Address(first.url)
+        assert text(await outcome(engine, attempt(2))) == answer("prompt 2")
+        book["fake"] = Address(second.url)
+        assert text(await outcome(engine, attempt(3))) == answer("prompt 3")
+        assert [len(first.log.entries), len(second.log.entries)] == [1, 1]
+
+
+@looped
+async def test_a_dialect_that_fails_on_a_reply_costs_that_attempt_and_no_other(dialects: dict[str, Backend]):
+    class Faulty:
+        name = "faulty"
+        call = staticmethod(dialects["ollama"].call)
+        began = staticmethod(dialects["ollama"].began)
+
+        @staticmethod
+        def outcome(*_: object) -> object:
+            raise LookupError("a secret of the reply")
+
+    async with FakeOllama(speed=INSTANT) as fake:
+        book = {"fake": Address(fake.url)}
+        async with AsyncioEngine(book, {**dialects, "faulty": Faulty()}, SESSION) as engine:  # type: ignore[dict-item]
+            ends = await outcomes(engine, [attempt(1, backend="faulty"), attempt(2)])
+    broken = failure(ends[1])
+    assert broken.kind is FailureKind.BAD_REPLY
+    assert "LookupError in test_engine_wire.py:" in broken.detail
+    assert "secret" not in broken.detail
+    assert text(ends[2]) == answer("prompt 2")
