@@ -1,0 +1,86 @@
+"""Lines of text made from a Snapshot: the live line, the log line, the JSON line, and which of them to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from arriero.config.settings import Display
+from arriero.monitor.snapshot import Snapshot
+from arriero.monitor.words import number_words, short_duration
+
+Shown: TypeAlias = Literal["line", "log", "json", "none"]
+
+_STATES = {
+    "paused": "paused",
+    "unreachable": "no usable instance, waiting",
+    "draining": "draining",
+    "aborting": "aborting",
+}
+
+
+def display_shown(wanted: Display, *, is_terminal: bool, environ: Mapping[str, str]) -> Shown:
+    """What to show where: a line that rewrites itself only on a terminal that can, outside CI.
+
+    Args:
+        wanted: ``--display``.
+        is_terminal: Whether standard error is one.
+        environ: ``TERM=dumb`` has no carriage control; ``CI`` keeps a log, whatever it runs in.
+    """
+    if wanted in ("log", "json", "none"):
+        return wanted
+    plain = environ.get("TERM", "") == "dumb" or (wanted == "auto" and environ.get("CI", "") not in ("", "0", "false"))
+    return "line" if is_terminal and not plain else "log"
+
+
+def live_line(snapshot: Snapshot, width: int = 80) -> str:
+    """The line that rewrites itself: finished/total, succeeded, failed, rate, tokens, ETA.
+
+    Args:
+        snapshot: The moment.
+        width: Columns of the terminal; the line is never longer. Words get shorter first, then parts are left out:
+            tokens, succeeded, rate, failed.
+    """
+    counts = snapshot.counts
+    done = f"{counts.finished:,}/{'?' if counts.total is None else f'{counts.total:,}'}"
+    rate = f"{number_words(snapshot.rate_per_s)}/s"
+    tokens = f"{number_words(snapshot.output_tokens_per_s)} tok/s"
+    eta = f"ETA {'-' if snapshot.eta_s is None else short_duration(snapshot.eta_s)}"
+    eta = _STATES.get(snapshot.state, eta)
+    succeeded = f"{counts.succeeded:,} succeeded"
+    failed = f"{counts.failed:,} failed"
+    forms = (
+        (done, succeeded, failed, rate, tokens, eta),
+        (done, f"{counts.succeeded:,} ok", failed, rate, tokens, eta),
+        (done, f"{counts.succeeded:,} ok", failed, rate, eta),
+        (done, failed, rate, eta),
+        (done, failed, eta),
+        (done, eta),
+    )
+    lines = ["  ".join(parts) for parts in forms]
+    return next((line for line in lines if len(line) <= width), done[: max(0, width)])
+
+
+def log_line(snapshot: Snapshot) -> str:
+    """One line of ``key=value`` for pipes and CI; empty values are left out."""
+    counts = snapshot.counts
+    pairs: dict[str, object] = {
+        "state": snapshot.state,
+        "finished": counts.finished,
+        "total": counts.total,
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "in_flight": snapshot.in_flight,
+        "rate_per_s": round(snapshot.rate_per_s, 2),
+        "output_tokens_per_s": round(snapshot.output_tokens_per_s),
+        "makespan_s": round(snapshot.makespan_s),
+        "eta_s": None if snapshot.eta_s is None else round(snapshot.eta_s),
+    }
+    return "progress " + " ".join(f"{name}={value}" for name, value in pairs.items() if value is not None)
+
+
+def json_line(snapshot: Snapshot) -> str:
+    """The snapshot as one line of JSON: what ``status --json`` prints."""
+    return msgspec.json.encode(snapshot).decode()

@@ -1,0 +1,110 @@
+"""The report at the end of a batch: counts, speed, failures, slots, notes, and where the results lie."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from arriero.core.instance import Concurrency
+from arriero.monitor.safe import safe_text
+from arriero.monitor.snapshot import Snapshot
+from arriero.monitor.words import duration_words, note_words, number_words, plural
+
+_LABEL_CHARS = 11
+
+
+def summary(
+    snapshot: Snapshot,
+    *,
+    target: str,
+    written: Sequence[str],
+    concurrency: Concurrency,
+    said: Sequence[str] = (),
+) -> list[str]:
+    """The lines that a person reads when ``run`` ends.
+
+    Args:
+        snapshot: The last one.
+        target: The output as the user named it, for the command that shows the failures.
+        written: Files the results lie in now (``NAME.partial`` when the batch did not end); empty: standard output.
+        concurrency: ``-c``, to say whether it fitted the slots.
+        said: Further sentences, each a note.
+    """
+    lines = [_counts(snapshot), _speed(snapshot)]
+    if snapshot.failures:
+        kinds = "   ".join(f"{kind} {n:,}" for kind, n in sorted(snapshot.failures.items(), key=lambda item: -item[1]))
+        lines.append(_line("failed", f"{kinds}   {_command(('arriero', 'errors', target))}"))
+    cut = snapshot.finish_reasons.get("length", 0)
+    if cut:
+        are = "is" if cut == 1 else "are"
+        lines.append(_line("cut", f"{plural(cut, 'answer')} {are} cut at the token limit (finish_reason length)"))
+    advice = slots_advice(snapshot.slots, concurrency, instances=len(snapshot.instances))
+    if advice:
+        lines.append(_line("slots", advice))
+    lines += [_line("note", note_words(note)) for note in snapshot.notes]
+    lines += [_line("note", safe_text(sentence)) for sentence in said]
+    lines += [_line("output", safe_text(path)) for path in written] or [_line("output", "standard output")]
+    return lines
+
+
+def slots_advice(slots: int | None, concurrency: Concurrency, *, instances: int) -> str:
+    """Whether ``-c`` was too low or too high in slots; empty if it fitted, or if the slots are not known.
+
+    Args:
+        slots: Places of the fleet as far as learned.
+        concurrency: ``-c``; a learned one without bound is never wrong.
+        instances: Instances in the fleet, for ``-c 3x``.
+    """
+    flag = _flag(concurrency)
+    total = concurrency.total if concurrency.per_instance is None else concurrency.per_instance * instances
+    if slots is None or total is None or slots == total:
+        return ""
+    if slots > total:
+        return f"{slots:,} can run at once, {flag} leaves {slots - total:,} idle"
+    return "" if concurrency.learned else f"{slots:,} can run at once, {flag} parks {total - slots:,}"
+
+
+def resume_hint(command: Sequence[str]) -> str:
+    """The exact command that goes on with a batch that was stopped, quoted for a shell."""
+    return _line("resume", _command(command))
+
+
+def _flag(concurrency: Concurrency) -> str:
+    if concurrency.per_instance is not None:
+        return f"-c {concurrency.per_instance}x"
+    return f"-c auto:{concurrency.total}" if concurrency.learned else f"-c {concurrency.total}"
+
+
+def _counts(snapshot: Snapshot) -> str:
+    counts = snapshot.counts
+    ended = plural(counts.finished, "request")
+    if counts.total not in (None, counts.finished):
+        ended = f"{counts.finished:,} of {plural(counts.total or 0, 'request')}"
+    parts = [
+        f"{ended} in {duration_words(snapshot.makespan_s)}",
+        f"{counts.succeeded:,} succeeded",
+        f"{counts.failed:,} failed",
+    ]
+    if snapshot.restored:
+        parts.append(f"{snapshot.restored:,} ended before this run")
+    return _line(snapshot.state, "   ".join(parts))
+
+
+def _speed(snapshot: Snapshot) -> str:
+    makespan_s = snapshot.makespan_s or 1.0
+    parts = [
+        f"{number_words(snapshot.rate_per_s)} requests/s",
+        f"{number_words(snapshot.usage.output_tokens / makespan_s)} tokens/s out",
+        f"{number_words(snapshot.usage.prompt_tokens / makespan_s)} tokens/s in",
+    ]
+    if snapshot.p50_s is not None and snapshot.p95_s is not None:
+        parts += [f"p50 {duration_words(snapshot.p50_s)}", f"p95 {duration_words(snapshot.p95_s)}"]
+    return _line("speed", "   ".join(parts))
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_LABEL_CHARS}}{text}"
+
+
+def _command(command: Sequence[str]) -> str:
+    return safe_text(shlex.join(command))

@@ -1,0 +1,97 @@
+import json
+
+import pytest
+
+from arriero.core.batch import Counts
+from arriero.monitor.display import display_shown, json_line, live_line, log_line
+from arriero.monitor.snapshot import InstanceSnapshot, Snapshot
+
+MILLION = Snapshot(
+    state="running",
+    counts=Counts(total=1_000_000, succeeded=634_011, failed=7_197, running=84, waiting=358_708),
+    rate_per_s=83.1,
+    output_tokens_per_s=4912.4,
+    eta_s=4320.0,
+    makespan_s=7700.0,
+    instances=(InstanceSnapshot(name="gpu-01", in_flight=40), InstanceSnapshot(name="gpu-02", in_flight=44)),
+)
+SMALL = Snapshot(state="running", counts=Counts(total=120, succeeded=12), rate_per_s=0.524, eta_s=206.0)
+
+
+def test_the_live_line_tells_all_six_where_there_is_room():
+    assert live_line(SMALL) == "12/120  12 succeeded  0 failed  0.52/s  0 tok/s  ETA 3m26s"
+    assert live_line(MILLION, 100) == (
+        "641,208/1,000,000  634,011 succeeded  7,197 failed  83.1/s  4,912 tok/s  ETA 1h12m"
+    )
+
+
+@pytest.mark.parametrize("snapshot", [MILLION, SMALL], ids=["million", "small"])
+def test_the_live_line_never_is_wider_than_the_terminal(snapshot):
+    assert [width for width in range(121) if len(live_line(snapshot, width)) > width] == []
+
+
+def test_a_million_rows_fit_80_columns_with_all_six_parts():
+    assert live_line(MILLION, 79) == "641,208/1,000,000  634,011 ok  7,197 failed  83.1/s  4,912 tok/s  ETA 1h12m"
+
+
+def test_a_narrow_terminal_keeps_progress_failures_and_the_end():
+    assert live_line(MILLION, 45) == "641,208/1,000,000  7,197 failed  ETA 1h12m"
+    assert live_line(MILLION, 20) == "641,208/1,000,000"
+
+
+def test_before_the_scan_has_ended_neither_total_nor_eta_is_made_up():
+    line = live_line(Snapshot(state="running", counts=Counts(succeeded=5)))
+
+    assert line.startswith("5/?  ")
+    assert line.endswith("ETA -")
+
+
+def test_a_batch_that_waits_says_what_for_instead_of_an_eta():
+    snapshot = Snapshot(state="unreachable", counts=Counts(total=9))
+
+    assert live_line(snapshot).endswith("no usable instance, waiting")
+
+
+def test_the_log_line_is_one_line_of_keys_and_values():
+    line = log_line(MILLION)
+    pairs = dict(pair.split("=") for pair in line.removeprefix("progress ").split(" "))
+
+    assert pairs == {
+        "state": "running",
+        "finished": "641208",
+        "total": "1000000",
+        "succeeded": "634011",
+        "failed": "7197",
+        "in_flight": "84",
+        "rate_per_s": "83.1",
+        "output_tokens_per_s": "4912",
+        "makespan_s": "7700",
+        "eta_s": "4320",
+    }
+
+
+def test_the_json_line_is_one_line_of_valid_json():
+    line = json_line(MILLION)
+
+    assert "\n" not in line
+    assert json.loads(line)["counts"]["total"] == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_terminal", "environ", "shown"),
+    [
+        ("auto", True, {"TERM": "xterm-256color"}, "line"),
+        ("auto", True, {"TERM": "xterm", "NO_COLOR": "1"}, "line"),
+        ("auto", False, {"TERM": "xterm"}, "log"),
+        ("auto", True, {"TERM": "dumb"}, "log"),
+        ("auto", True, {"TERM": "xterm", "CI": "true"}, "log"),
+        ("auto", True, {"TERM": "xterm", "CI": "false"}, "line"),
+        ("line", True, {"TERM": "xterm", "CI": "true"}, "line"),
+        ("line", False, {}, "log"),
+        ("json", True, {}, "json"),
+        ("none", True, {}, "none"),
+        ("log", True, {}, "log"),
+    ],
+)
+def test_a_line_that_rewrites_itself_is_only_for_a_terminal_that_can(wanted, is_terminal, environ, shown):
+    assert display_shown(wanted, is_terminal=is_terminal, environ=environ) == shown

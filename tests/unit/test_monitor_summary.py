@@ -1,0 +1,87 @@
+import pytest
+
+from arriero.core.batch import Counts
+from arriero.core.instance import Concurrency
+from arriero.monitor.snapshot import InstanceSnapshot, Note, Snapshot, Tokens
+from arriero.monitor.summary import resume_hint, slots_advice, summary
+
+FINISHED = Snapshot(
+    state="finished",
+    counts=Counts(total=1000, succeeded=990, failed=10),
+    rate_per_s=10.0,
+    instances=(InstanceSnapshot(name="gpu-01", slots=37, succeeded=990),),
+    makespan_s=100.0,
+    p50_s=3.9,
+    p95_s=11.23,
+    failures={"poison": 1, "timeout": 9},
+    finish_reasons={"stop": 978, "length": 12},
+    usage=Tokens(prompt_tokens=50_000, output_tokens=200_000),
+    notes=(Note(code="context_unknown", instances=("gpu-01",)),),
+)
+
+
+def test_the_summary_tells_counts_speed_failures_slots_notes_and_where_the_results_lie():
+    lines = summary(
+        FINISHED, target="results.json", written=["results.json"], concurrency=Concurrency(12, learned=False)
+    )
+
+    assert lines == [
+        "finished   1,000 requests in 1 min 40 s   990 succeeded   10 failed",
+        "speed      10 requests/s   2,000 tokens/s out   500 tokens/s in   p50 3.9 s   p95 11 s",
+        "failed     timeout 9   poison 1   arriero errors results.json",
+        "cut        12 answers are cut at the token limit (finish_reason length)",
+        "slots      37 can run at once, -c 12 leaves 25 idle",
+        "note       gpu-01: does not tell its context length: prompts are not checked against it and answers end at 2,048 tokens",
+        "output     results.json",
+    ]
+
+
+def test_a_stopped_batch_says_how_far_it_came_and_what_was_there_before():
+    snapshot = Snapshot(state="stopped", counts=Counts(total=1000, succeeded=400), makespan_s=9.5, restored=100)
+    lines = summary(snapshot, target="r.json", written=["r.json.partial"], concurrency=Concurrency())
+
+    assert (
+        lines[0] == "stopped    400 of 1,000 requests in 9.5 s   400 succeeded   0 failed   100 ended before this run"
+    )
+    assert lines[-1] == "output     r.json.partial"
+
+
+def test_names_in_commands_are_quoted_for_the_shell_and_safe_for_the_terminal():
+    lines = summary(
+        FINISHED, target="my results\x1b[2J.json", written=["my results\x1b[2J.json"], concurrency=Concurrency()
+    )
+
+    assert r"arriero errors 'my results\x1b[2J.json'" in lines[2]
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_sentences_of_the_caller_stand_among_the_notes():
+    lines = summary(
+        FINISHED, target="r", written=[], concurrency=Concurrency(), said=["num_ctx 5000 is rounded up to 5120"]
+    )
+
+    assert lines[-2:] == ["note       num_ctx 5000 is rounded up to 5120", "output     standard output"]
+
+
+@pytest.mark.parametrize(
+    ("slots", "concurrency", "instances", "words"),
+    [
+        (37, Concurrency(12, learned=False), 1, "37 can run at once, -c 12 leaves 25 idle"),
+        (37, Concurrency(100, learned=False), 1, "37 can run at once, -c 100 parks 63"),
+        (12, Concurrency(per_instance=2, learned=False), 4, "12 can run at once, -c 2x leaves 4 idle"),
+        (12, Concurrency(per_instance=4, learned=False), 4, "12 can run at once, -c 4x parks 4"),
+        (37, Concurrency(16), 1, "37 can run at once, -c auto:16 leaves 21 idle"),
+        (37, Concurrency(64), 1, ""),
+        (37, Concurrency(), 1, ""),
+        (12, Concurrency(12, learned=False), 1, ""),
+        (None, Concurrency(12, learned=False), 1, ""),
+    ],
+)
+def test_the_advice_says_whether_c_fits_the_slots(slots, concurrency, instances, words):
+    assert slots_advice(slots, concurrency, instances=instances) == words
+
+
+def test_the_resume_hint_is_the_exact_command():
+    assert resume_hint(["arriero", "run", "my prompts.txt", "-o", "r.json"]) == (
+        "resume     arriero run 'my prompts.txt' -o r.json"
+    )
