@@ -1,0 +1,34 @@
+"""The only door for every surface: run, resume, status, results, errors, retry, verify, fleet, doctor."""
+
+from arriero.client.carry import run_batch
+from arriero.client.control import Control
+from arriero.client.instances import FleetView, fleet_ps
+from arriero.client.machine import Doctor, doctor
+from arriero.client.promises import Verification, verify
+from arriero.client.reading import Errors, errors, results, resume_settings, retry, status
+from arriero.client.rehearsal import DryRun, dry_run
+from arriero.client.summary import Summary
+from arriero.local.model import install as local_install
+from arriero.monitor.snapshot import Snapshot
+
+__all__ = [
+    "Control",
+    "Doctor",
+    "DryRun",
+    "Errors",
+    "FleetView",
+    "Snapshot",
+    "Summary",
+    "Verification",
+    "doctor",
+    "dry_run",
+    "errors",
+    "fleet_ps",
+    "local_install",
+    "results",
+    "resume_settings",
+    "retry",
+    "run_batch",
+    "status",
+    "verify",
+]

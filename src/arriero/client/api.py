@@ -1,0 +1,205 @@
+"""What a Python program calls: run, map, and Client with stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from arriero.client.answer import Answer, answer_of_line
+from arriero.client.batch import spool_path
+from arriero.client.carry import run_batch
+from arriero.client.control import Control
+from arriero.client.reading import results
+from arriero.client.stream import Streams, in_order
+from arriero.client.summary import Summary
+from arriero.client.threads import in_thread, serving, stream_in_thread
+from arriero.config.load import load
+from arriero.errors import ConfigError
+from arriero.inputs.keep import keep_items
+from arriero.inputs.sequence import Item
+
+Fleet: TypeAlias = str | Path | Sequence[str] | None
+"""URLs of instances, the path of a fleet file, or None for what the command line would use."""
+
+
+class Batch:
+    """A batch that was carried out; iterating gives its answers in input order.
+
+    Attributes:
+        summary: Counts, rates and exit code, as ``arriero run`` tells them.
+    """
+
+    def __init__(self, summary: Summary, output: str, journal: str) -> None:
+        self.summary = summary
+        self._output = output
+        self._journal = journal
+
+    @property
+    def ok(self) -> bool:
+        """Whether every request has an answer."""
+        return self.summary.exit_code == 0
+
+    def __iter__(self) -> Iterator[Answer]:
+        for line in results(self._output, self._journal, salvage=False, only=None):
+            yield answer_of_line(line)
+
+    def __repr__(self) -> str:
+        counts = self.summary.snapshot.counts
+        return f"<arriero.Batch {self._output}: {counts.succeeded} succeeded, {counts.failed} failed>"
+
+
+def run(
+    input: str | Path | Sequence[Item],  # noqa: A002 - the word of the command line
+    output: str | Path = "results.json",
+    *,
+    model: str | None = None,
+    fleet: Fleet = None,
+    local: bool = False,
+    system: str | None = None,
+    prompt: str | None = None,
+    options: Mapping[str, object] | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Batch:
+    """Carry out a batch like ``arriero run``, and block until it has ended; the same call again goes on with it.
+
+    Works inside a running event loop (a notebook): the batch has a thread and a loop of its own. Ctrl-C drains it.
+
+    Args:
+        input: Path of a ``.txt`` or ``.jsonl`` file, or a list of prompts and rows.
+        output: Path of the output; its journal lies beside it.
+        model: The model; None: the row's, else the only one installed.
+        fleet: Instances; None: as the command line finds them.
+        local: Serve with the demonstration model.
+        system: System prompt.
+        prompt: Template with ``{field}`` places.
+        options: Model options by their Ollama names.
+        settings: Any other setting of ``run``, by its name in a fleet file (``concurrency``, ``retries`` …).
+
+    Raises:
+        ArrieroError: If the batch cannot begin or go on; failures of requests are values.
+        KeyboardInterrupt: After a Ctrl-C, when what ran has ended and is kept.
+    """
+    rows = input if isinstance(input, Sequence) and not isinstance(input, str) else None
+    given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
+    given |= {"output": str(output), **(settings or {})}
+    given |= {"input": str(input)} if rows is None else {"input": "-", "input_format": "jsonl"}
+    checked = load(given, os.environ, Path.cwd())
+    if rows is not None:
+        keep_items(rows, spool_path(checked))
+    control = Control()
+    summary = in_thread(lambda: run_batch(checked, control=control, again=rows is not None), on_interrupt=control.drain)
+    return Batch(summary, checked.output, checked.journal)
+
+
+def map(  # noqa: A001 - it is the map of a fleet
+    items: Iterable[Item],
+    *,
+    model: str | None = None,
+    fleet: Fleet = None,
+    local: bool = False,
+    system: str | None = None,
+    prompt: str | None = None,
+    options: Mapping[str, object] | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Iterator[Answer]:
+    """Answers of an iterable of any length, in its order; nothing is kept, memory is bounded.
+
+    Args:
+        items: Prompts, or rows like those of a jsonl file; read in another thread, only as far ahead as needed.
+        model: See ``run``; so are all others.
+        fleet: See ``run``.
+        local: See ``run``.
+        system: See ``run``.
+        prompt: See ``run``.
+        options: See ``run``.
+        settings: See ``run``.
+
+    Raises:
+        ArrieroError: If the fleet cannot serve.
+    """
+    given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
+    checked = load({**given, **(settings or {})}, os.environ, Path.cwd())
+    return in_order(stream_in_thread(checked, items))
+
+
+class Client:
+    """A fleet that serves streams; an async context manager.
+
+    Example:
+        ``async with arriero.Client(fleet=["http://gpu-01:11434"], model="mistral:7b") as client:`` and inside
+        ``async for answer in client.stream(prompts): …``
+
+    Args:
+        model: See ``run``; so are all others.
+        fleet: See ``run``.
+        local: See ``run``.
+        system: See ``run``.
+        prompt: See ``run``.
+        options: See ``run``.
+        settings: See ``run``.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str | None = None,
+        fleet: Fleet = None,
+        local: bool = False,
+        system: str | None = None,
+        prompt: str | None = None,
+        options: Mapping[str, object] | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
+        self._settings = load({**given, **(settings or {})}, os.environ, Path.cwd())
+        self._stack = ExitStack()
+        self._streams: Streams | None = None
+
+    async def __aenter__(self) -> Self:
+        """Discover the fleet.
+
+        Raises:
+            FleetError: If it cannot serve.
+        """
+        streams = Streams(self._settings, serving(self._settings, self._stack))
+        self._streams = await streams.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; what was not answered is dropped."""
+        if self._streams is not None:
+            await self._streams.__aexit__(kind, error, trace)
+        self._stack.close()
+
+    async def stream(self, items: Iterable[Item]) -> AsyncIterator[Answer]:
+        """Answers as they come; several streams at a time share the fleet.
+
+        Args:
+            items: Prompts, or rows like those of a jsonl file.
+
+        Yields:
+            One Answer for each item, in the order in which they end.
+
+        Raises:
+            FleetError: If no instance was usable for longer than ``max_wait``.
+            ConfigError: Outside ``async with``.
+        """
+        if self._streams is None:
+            raise ConfigError("a Client is used inside 'async with'")
+        async for _, answer in self._streams.stream(items):
+            yield answer
+
+
+def _given(*, fleet: Fleet, **values: object) -> dict[str, object]:
+    given = {name: value for name, value in values.items() if value not in (None, False)}
+    if isinstance(fleet, str | Path) and str(fleet).endswith(".toml"):
+        given["fleet"] = str(fleet)
+    elif fleet is not None:
+        given["instance"] = [str(fleet)] if isinstance(fleet, str | Path) else list(fleet)
+    return given

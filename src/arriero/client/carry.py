@@ -1,0 +1,283 @@
+"""Carry: one batch carried out from its input to its output; everything is wired here."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TextIO
+
+import msgspec
+from msgspec import structs
+
+from arriero.client.batch import (
+    BATCH,
+    BatchFiles,
+    claim_output,
+    with_stored_models,
+    write_output,
+)
+from arriero.client.control import Control
+from arriero.client.instances import Nowhere, default_model, describe, require_model, require_usable
+from arriero.client.loop import run
+from arriero.client.session import Session
+from arriero.client.stop import Stop
+from arriero.client.summary import Summary, summarize
+from arriero.client.talk import Talk
+from arriero.config.settings import InstanceConfig, Settings
+from arriero.core.batch import Batch, BatchStatus
+from arriero.core.events import BatchOpened, InputReady, Notice
+from arriero.core.request import Result
+from arriero.errors import ConfigError
+from arriero.local.server import LocalServer
+from arriero.monitor.display import display_shown
+from arriero.monitor.live import Live
+from arriero.monitor.monitor import Monitor
+from arriero.monitor.safe import safe_text
+from arriero.outputs.follow import Follow
+
+DEMONSTRATION = "local      a 135M-parameter demonstration model: the mechanics are real, its answers are poor"
+
+PUBLISH_S = 2.0
+"""How often the numbers of the moment are kept for ``arriero status`` in another process."""
+
+
+def run_batch(
+    settings: Settings,
+    *,
+    control: Control | None = None,
+    stderr: TextIO | None = None,
+    again: bool = False,
+) -> Summary:
+    """Carry out a batch, or go on with it; blocks until it has ended or was stopped.
+
+    Args:
+        settings: Checked settings.
+        control: How it can be asked to drain or abort.
+        stderr: Where progress and notices go; None: nowhere.
+        again: The rows of standard input (or of a list) are kept already: it is not read anew.
+
+    Raises:
+        ArrieroError: A mistake of the caller's, or the machine's storage failed; the exit code is in it.
+    """
+    control = control or Control()
+    with ExitStack() as stack:
+        said = [f"{'aside':<11}{moved.old} is now {moved.new}" for moved in claim_output(settings)]
+        settings = with_stored_models(settings)
+        instances = settings.instances
+        if settings.local:
+            server = stack.enter_context(LocalServer())
+            instances = (InstanceConfig(instance=server.instance()),)
+        if not settings.models:
+            settings = run(_with_only_model(settings, instances))
+        carry = Carry(settings, instances, control, stderr, again=again)
+        stack.callback(carry.close)
+        for line in said:
+            carry.say(line)
+        return carry.out()
+
+
+class Carry:
+    """One batch under way."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instances: tuple[InstanceConfig, ...],
+        control: Control,
+        stderr: TextIO | None,
+        *,
+        again: bool,
+    ) -> None:
+        self.settings = settings
+        self._control = control
+        self._stderr = stderr
+        self._files = BatchFiles(settings, again=again, command=shlex.join(sys.argv), on_progress=self._progress)
+        self._session = Session(settings, self._files.journal.session, instances)
+        self._feed = self._files.feed()
+        self._stop = Stop(settings, self._session.scheduler, self._files, self._feed, control)
+        self._publish_at = 0.0
+        self._live: Live | None = None
+        self._follow: Follow | None = None
+        self._full = False
+        self._opened = False
+
+    def say(self, line: str) -> None:
+        """Print a line of talk."""
+        if self._live is not None:
+            self._live.say(line)
+        elif self._stderr is not None:
+            print(line, file=self._stderr, flush=True)
+
+    def out(self) -> Summary:
+        """Carry the batch out.
+
+        Raises:
+            ArrieroError: See ``run_batch``.
+        """
+        files = self._files
+        files.begin()
+        counts, kinds = files.restored()
+        monitor = self._monitor = Monitor(self._session.view, restored=counts, failures=kinds)
+        self._say_input()
+        if not files.all_ended:
+            if self.settings.local:
+                self.say(DEMONSTRATION)
+            run(self._main(monitor))
+        else:
+            files.journal.note_total(files.scan.total or 0)
+        return self._end(monitor)
+
+    def close(self) -> None:
+        """Leave nothing open, whatever happened."""
+        if self._live is not None:
+            self._live.stop()
+        try:
+            self._files.close()
+        finally:
+            self._files.release()
+
+    async def _main(self, monitor: Monitor) -> None:
+        files, session, settings = self._files, self._session, self.settings
+        async with session:
+            self._control.connect(session.engine.post)
+            session.hear(monitor.observe)
+            await session.discover(self)
+            fleet = session.scheduler.fleet
+            if not session.scheduler.draining:
+                require_usable(fleet)
+                for model in settings.models:
+                    require_model(fleet, model)
+            for line in describe(fleet):
+                self.say(line)
+            session.hear(Talk(self.say, settings.max_wait_s).hear)
+            self._follow = files.follow()
+            files.journal.on_commit = self._committed
+            self._show(monitor)
+            batch = Batch(id=BATCH, retries=settings.retries, max_wait_s=settings.max_wait_s)
+            session.scheduler.tell(BatchOpened(batch), session.engine.now())
+            self._opened = True
+            await session.drive({BATCH: self._feed}, self, done=self._done)
+
+    # A sink for ``drive``: the journal, which says when it is full and when it has room again.
+
+    def record(self, results: Sequence[Result], notices: Sequence[Notice]) -> None:
+        """Hand over to the journal."""
+        self._files.journal.record(results, notices)
+
+    def room(self) -> bool:
+        """Whether the journal keeps up."""
+        self._full = not self._files.journal.room()
+        return not self._full
+
+    def _committed(self, kept: Sequence[Result], dropped: int) -> None:
+        """In the journal's thread: count, show and append only what is durable."""
+        self._monitor.committed(kept, dropped)
+        if self._follow is not None:
+            self._follow.committed(kept)
+        if self._full:
+            self._progress()
+
+    def _progress(self) -> None:
+        """There may be more to do: wake the loop."""
+        self._session.engine.post(InputReady(BATCH))
+
+    def _done(self) -> bool:
+        scheduler = self._session.scheduler
+        now = self._session.engine.now()
+        if now >= self._publish_at:
+            self._publish_at = now + PUBLISH_S
+            self._publish(now)
+        stop = None if scheduler.draining else self._stop.wanted(now)
+        if stop is not None:
+            scheduler.tell(stop, now)
+        return scheduler.in_flight == 0 and (scheduler.draining or scheduler.finished(BATCH))
+
+    def _publish(self, now: float) -> None:
+        """Tell other processes how it stands, and keep the total as soon as the scan knows it."""
+        journal, total = self._files.journal, self._files.scan.total
+        if total is not None and journal.total != total:
+            journal.note_total(total)
+            self._monitor.counted(total)
+        journal.publish(msgspec.json.encode(self._monitor.snapshot(now)))
+
+    def _say_input(self) -> None:
+        scan, name = self._files.scan, safe_text(self._files.source.name)
+        count = f"{scan.total:,} rows" if scan.total is not None else f"{scan.scanned:,} rows so far, still scanning"
+        ended = len(self._files.journal.done)
+        parts = [name, count]
+        if ended:
+            parts.append(f"{ended:,} ended before")
+        if scan.appended:
+            parts.append(f"{scan.appended:,} appended since")
+        if scan.bad_rows:
+            parts.append(f"{scan.bad_rows:,} bad lines will fail")
+        self.say(f"{'input':<11}" + "   ".join(parts))
+        for note in self._files.binder.notes:
+            self.say(f"{'note':<11}{note}")
+
+    def _show(self, monitor: Monitor) -> None:
+        if self._stderr is None:
+            return
+        shown = display_shown(self.settings.display, is_terminal=self._stderr.isatty(), environ=os.environ)
+        self._live = Live(lambda: monitor.snapshot(self._session.engine.now()), self._stderr, shown)
+        self._live.start()
+
+    def _end(self, monitor: Monitor) -> Summary:
+        """Close the journal, write the output, and say how it went.
+
+        Raises:
+            ArrieroError: What stopped the batch; the output holds what has ended all the same.
+        """
+        files = self._files
+        status = BatchStatus.FINISHED if self._all_decided() else BatchStatus.STOPPED
+        if self._live is not None:
+            self._live.stop()
+        monitor.ended(status)
+        if files.journal.failed is None:
+            self._publish(self._session.engine.now())
+            files.journal.finish(status)
+        files.close()
+        complete = files.all_ended
+        written = self._write(complete=complete)
+        if self._stop.error is not None:
+            raise self._stop.error
+        return summarize(
+            self.settings,
+            monitor.snapshot(self._session.engine.now()),
+            exit_code=self._stop.code(),
+            reason=self._stop.reason,
+            written=written,
+        )
+
+    def _all_decided(self) -> bool:
+        """Whether every row has ended; the last ones may still be on their way to the disk."""
+        if self._files.all_ended:
+            return True
+        scheduler = self._session.scheduler
+        return self._opened and scheduler.finished(BATCH) and scheduler.in_flight == 0
+
+    def _write(self, *, complete: bool) -> list[str]:
+        if self._follow is not None:
+            return [str(self._follow.finish(complete=complete))]
+        exported = write_output(self.settings, self._files.source, complete=complete)
+        return [str(path) for path in exported.paths]
+
+
+async def _with_only_model(settings: Settings, instances: tuple[InstanceConfig, ...]) -> Settings:
+    """The settings with the only model there is, where neither flag nor journal names one.
+
+    Rows may all name their own, so that several installed models are no mistake yet.
+    """
+    async with Session(settings, "0" * 12, instances) as session:
+        await session.discover(Nowhere())
+        require_usable(session.scheduler.fleet)
+        try:
+            model = default_model(session.scheduler.fleet)
+        except ConfigError:
+            if settings.input_format == "txt":
+                raise
+            return settings
+    return structs.replace(settings, models=(model,))

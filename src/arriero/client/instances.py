@@ -1,0 +1,174 @@
+"""Instances: whether the instances can serve a batch, which model is meant, and what to say if not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from arriero.client.loop import run
+from arriero.client.session import Session, state_word
+from arriero.config.settings import Settings
+from arriero.core.events import Notice
+from arriero.core.fleet import Fleet
+from arriero.core.member import Member, Phase
+from arriero.core.request import Result
+from arriero.errors import ConfigError, FleetError
+from arriero.monitor.safe import safe_text
+
+WAYS_OUT = (
+    "start Ollama (ollama serve), name a fleet (-i URL or --fleet FILE), or use the demonstration model (--local)"
+)
+
+HINTS = {
+    "unauthorized": "it refuses us: set api_key_env, or OLLAMA_ORIGINS and the host name behind a tunnel",
+    "redirected": "it redirects, which is never followed: give the address it points to",
+}
+"""What the operator of an instance can do about a fault."""
+
+
+class Nowhere:
+    """A sink for sessions that keep nothing."""
+
+    def record(self, results: Sequence[Result], notices: Sequence[Notice]) -> None:
+        """Drop them."""
+
+    def room(self) -> bool:
+        """Always."""
+        return True
+
+
+class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance as ``fleet ps`` shows it."""
+
+    name: str
+    url: str
+    backend: str
+    kind: str
+    version: str
+    state: str
+    reason: str
+    models: tuple[str, ...] | None
+
+
+class FleetView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the instances are and have."""
+
+    instances: tuple[InstanceState, ...]
+
+    def lines(self) -> list[str]:
+        """A row an instance."""
+        rows = [("INSTANCE", "URL", "SERVER", "STATE", "MODELS")]
+        for one in self.instances:
+            server = " ".join(word for word in (one.backend, one.version, "gateway" * (one.kind == "gateway")) if word)
+            models = "not listed" if one.models is None else " ".join(one.models) or "none"
+            state = f"{one.state}: {one.reason}" if one.reason else one.state
+            rows.append((one.name, one.url, server if one.backend != "auto" else "-", state, models))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        return [
+            safe_text("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))
+            for row in rows
+        ]
+
+
+def fleet_ps(settings: Settings) -> FleetView:
+    """Ask every instance and say what came back."""
+    return run(_view(settings))
+
+
+async def _view(settings: Settings) -> FleetView:
+    async with Session(settings, uuid.uuid4().hex[:12], settings.instances) as session:
+        await session.drive({}, Nowhere(), done=lambda: session.scheduler.settled)
+        return FleetView(instances=tuple(_state(member) for member in session.scheduler.fleet))
+
+
+def require_usable(fleet: Fleet) -> None:
+    """Refuse to begin with a fleet that cannot serve anything.
+
+    Raises:
+        FleetError: Each address with its reason, and the ways out.
+    """
+    if any(member.usable for member in fleet):
+        return
+    told = [f"  {member.instance.url}  {_reason(member)}" for member in fleet]
+    raise FleetError("\n".join(["no usable instance", *told]), hint=WAYS_OUT)
+
+
+def default_model(fleet: Fleet) -> str:
+    """The model to use where neither row nor flag names one: the only one installed.
+
+    Raises:
+        ConfigError: If there are several, none, or the instances list nothing.
+    """
+    names = installed(fleet)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError("no model is named, and the instances list none", hint="name one with -m MODEL")
+    raise ConfigError(
+        f"no model is named, and {len(names)} are installed: {safe_text(', '.join(names))}",
+        hint="name one with -m MODEL",
+    )
+
+
+def require_model(fleet: Fleet, model: str) -> None:
+    """Refuse to begin when every usable instance lists its models, and none has this one.
+
+    Raises:
+        FleetError: What each has, and the command that pulls the model.
+    """
+    members = [member for member in fleet if member.usable]
+    if any(member.has(model) for member in members):
+        return
+    told = [f"  {member.instance.url}  has {_models(member.models or ())}" for member in members]
+    pull = next((f"OLLAMA_HOST={member.instance.url} ollama pull {model}" for member in members), "")
+    raise FleetError("\n".join([f"no instance has the model {safe_text(model)}", *told]), hint=safe_text(pull))
+
+
+def installed(fleet: Fleet) -> list[str]:
+    """Names of the models that usable instances list, each once."""
+    names: dict[str, None] = {}
+    for member in fleet:
+        if member.usable:
+            names.update(dict.fromkeys(member.models or ()))
+    return list(names)
+
+
+def describe(fleet: Fleet) -> list[str]:
+    """The fleet in a line an instance, for the start of a run; more than eight are counted."""
+    members = list(fleet)
+    lines = [f"{'fleet':<11}{member.instance.url}   {_server(member)}" for member in members[:8]]
+    if len(members) > len(lines):
+        lines.append(f"{'':<11}and {len(members) - len(lines)} more")
+    return [safe_text(line) for line in lines]
+
+
+def _server(member: Member) -> str:
+    if not member.usable:
+        return _reason(member)
+    words = [member.backend, member.version, "gateway" if member.kind == "gateway" else ""]
+    return " ".join(word for word in words if word)
+
+
+def _reason(member: Member) -> str:
+    if member.phase is Phase.JOINING and not member.reason:
+        return "no answer yet"
+    return HINTS.get(member.fault, member.reason or state_word(member))
+
+
+def _models(names: Iterable[str]) -> str:
+    return safe_text(", ".join(names)) or "none"
+
+
+def _state(member: Member) -> InstanceState:
+    return InstanceState(
+        name=member.name,
+        url=member.instance.url,
+        backend=member.backend,
+        kind=member.kind,
+        version=member.version,
+        state=state_word(member),
+        reason="" if member.usable else _reason(member),
+        models=None if member.models is None else tuple(member.models),
+    )

@@ -1,0 +1,114 @@
+"""Machine: what of this machine and fleet would get in the way of a batch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from arriero.client.instances import FleetView, fleet_ps
+from arriero.config.settings import Settings
+from arriero.errors import ArrieroError
+from arriero.journal.place import refuse_network, resolve
+from arriero.local.model import model_path, require_engine
+
+FILES_LEAST = 1024
+"""Open files below which a fleet of some hundred attempts in flight runs out."""
+
+DISK_LEAST_BYTES = 1_000_000_000
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at; ``ok`` False gets in the way, None is worth knowing."""
+
+    name: str
+    ok: bool | None
+    text: str
+
+
+class Doctor(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was looked at."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing gets in the way."""
+        return all(finding.ok is not False for finding in self.findings)
+
+    def lines(self) -> list[str]:
+        """A line a finding."""
+        width = max(len(finding.name) for finding in self.findings)
+        words = {True: "ok  ", False: "BAD ", None: "note"}
+        return [f"{words[one.ok]}  {one.name:<{width}}  {one.text}" for one in self.findings]
+
+
+def machine() -> list[Finding]:
+    """Versions, disk, open files, proxies, the demonstration model."""
+    python = f"{platform.python_version()}, arriero {version('arriero')}, aiohttp {version('aiohttp')}"
+    return [
+        Finding(name="versions", ok=True, text=f"Python {python}"),
+        Finding(name="sqlite", ok=True, text=f"{apsw.sqlite_lib_version()} through apsw"),
+        _disk(),
+        _files(),
+        _proxies(),
+        _local(),
+    ]
+
+
+def instances(view: FleetView) -> list[Finding]:
+    """Each instance, as discovery found it."""
+    return [
+        Finding(
+            name=one.name,
+            ok=one.state == "ok",
+            text=f"{one.url}  {one.backend} {one.version}".rstrip()
+            if one.state == "ok"
+            else f"{one.url}  {one.reason}",
+        )
+        for one in view.instances
+    ]
+
+
+def doctor(settings: Settings) -> Doctor:
+    """Look at the machine and ask the instances; sends no prompt."""
+    return Doctor(findings=(*machine(), *instances(fleet_ps(settings))))
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(".").free
+    text = f"{free / 1e9:.1f} GB free here"
+    try:
+        refuse_network(resolve(Path("arriero.journal")))
+    except ArrieroError as error:
+        return Finding(name="disk", ok=False, text=f"{text}; {error.message}")
+    return Finding(name="disk", ok=free >= DISK_LEAST_BYTES, text=text)
+
+
+def _files() -> Finding:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Finding(name="open files", ok=soft >= FILES_LEAST or None, text=f"{soft:,} at most (ulimit -n)")
+
+
+def _proxies() -> Finding:
+    names = [name for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy") if os.environ.get(name)]
+    if not names:
+        return Finding(name="proxy", ok=True, text="none in the environment")
+    return Finding(name="proxy", ok=None, text=f"{', '.join(names)} set; private addresses are reached without it")
+
+
+def _local() -> Finding:
+    try:
+        require_engine()
+    except ArrieroError as error:
+        return Finding(name="local", ok=None, text=f"{error.message} ({error.hint})")
+    there = model_path()
+    return Finding(
+        name="local", ok=True if there else None, text=str(there) if there else "model missing: arriero local install"
+    )

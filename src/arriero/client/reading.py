@@ -1,0 +1,234 @@
+"""Reading: status, results, errors, retry and resume of a batch, from its journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import structs
+
+from arriero.client.batch import BATCH, prompt_for
+from arriero.config.settings import Settings
+from arriero.core.batch import BatchStatus, Counts
+from arriero.core.request import Failure, FailureKind
+from arriero.errors import ConfigError, StorageError
+from arriero.inputs.source import FileSource, Source
+from arriero.journal.lock import holder
+from arriero.journal.reader import JournalReader
+from arriero.journal.rounds import retry as open_round
+from arriero.journal.salvage import Salvage
+from arriero.journal.stored import StoredResult
+from arriero.monitor.safe import safe_text
+from arriero.monitor.snapshot import Snapshot
+from arriero.outputs.join import join
+from arriero.outputs.record import record_bytes
+
+DETAIL_CHARS = 200
+"""Of a server's own words, as much as a line of a terminal can show."""
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that failed."""
+
+    id: str
+    position: int
+    instance: str
+    attempts: int
+    detail: str
+
+
+class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that failed for one kind of reason; ``examples`` are the first ones."""
+
+    kind: str
+    count: int
+    examples: tuple[Example, ...]
+
+
+class Errors(msgspec.Struct, frozen=True, kw_only=True):
+    """What failed for good, by kind; and the attempts that failed on the way, by kind."""
+
+    failed: int
+    groups: tuple[ErrorGroup, ...]
+    attempts: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """A block a kind."""
+        if not self.failed:
+            lines = ["no request has failed"]
+        else:
+            lines = []
+            for group in self.groups:
+                lines.append(f"{group.kind}  {group.count:,}")
+                lines += [_example(example) for example in group.examples]
+        if self.attempts:
+            told = "   ".join(f"{kind} {count:,}" for kind, count in self.attempts.items())
+            lines.append(f"attempts that failed on the way: {told}")
+        return lines
+
+
+def journal_path(output: str, journal: str | None) -> str:
+    """The journal of an output.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    path = journal or f"{output}.journal"
+    if not Path(path).exists():
+        raise ConfigError(
+            f"there is no journal {path}",
+            hint="name the output of a run, or its journal with --journal PATH",
+        )
+    return path
+
+
+def resume_settings(output: str, journal: str | None) -> Settings:
+    """The settings that a batch was last run with.
+
+    Raises:
+        ConfigError: If there is no journal.
+        StorageError: If it cannot be read, or was written by another version.
+    """
+    path = journal_path(output, journal)
+    with JournalReader(path) as reader:
+        text = reader.settings()
+    try:
+        settings = msgspec.json.decode(text, type=Settings)
+    except msgspec.ValidationError as error:
+        raise StorageError(f"the settings in {path} are of another version of arriero ({error})") from error
+    return structs.replace(settings, output=output, journal=path, force=False)
+
+
+def stored_source(settings: Settings) -> Source:
+    """The input of a batch that was run before: the file, or the copy of standard input.
+
+    Raises:
+        InputError: If it is gone.
+    """
+    path = f"{settings.journal}.input" if settings.input == "-" else settings.input
+    return FileSource.open(path, settings.input_format, name=settings.input, templated=settings.prompt is not None)
+
+
+def status(output: str, journal: str | None) -> Snapshot:
+    """How a batch stands, by what is committed; works while another process carries it out.
+
+    That process keeps its snapshot in the journal every other second; where it is gone, what ran with it is over.
+    """
+    path = journal_path(output, journal)
+    with JournalReader(path) as reader:
+        text = reader.snapshot(BATCH)
+        snapshot = Snapshot(state="", counts=Counts()) if text is None else msgspec.json.decode(text, type=Snapshot)
+        counts, state = reader.counts(BATCH), reader.batch(BATCH).status
+        failures = reader.failure_kinds(BATCH)
+    if holder(Path(path)) is None:
+        state = BatchStatus.STOPPED if state is BatchStatus.RUNNING else state
+        idle = tuple(structs.replace(one, in_flight=0) for one in snapshot.instances)
+        return structs.replace(
+            snapshot, state=state.value, counts=counts, failures=failures, instances=idle, eta_s=None
+        )
+    counts.running = min(snapshot.counts.running, counts.waiting)
+    counts.waiting -= counts.running
+    return structs.replace(snapshot, counts=counts, failures=failures)
+
+
+def results(output: str, journal: str | None, *, salvage: bool, only: str | None) -> Iterator[bytes]:
+    """Lines of jsonl of what has ended, in input order; with ``salvage`` newest first and without prompts."""
+    path = journal_path(output, journal)
+    if salvage:
+        for stored in Salvage(path).results():
+            if _wanted(stored, only):
+                yield _bare(stored)
+        return
+    settings = resume_settings(output, journal)
+    prompt = prompt_for(settings)
+    with JournalReader(path) as reader:
+        for row, stored in join(stored_source(settings).rows(), reader.results(BATCH)):
+            if _wanted(stored, only):
+                yield record_bytes(row, stored, prompt(row))
+
+
+def errors(output: str, journal: str | None, kind: str | None, show: int) -> Errors:
+    """The failures by kind, with the servers' own words for the first of each.
+
+    Raises:
+        ConfigError: If there is no such kind.
+    """
+    wanted = _kinds((kind,) if kind else None)
+    groups: dict[str, list[Example]] = {}
+    with JournalReader(journal_path(output, journal)) as reader:
+        counts = {
+            name: count
+            for name, count in reader.failure_kinds(BATCH).items()
+            if wanted is None or FailureKind(name) in wanted
+        }
+        missing = {name: min(show, count) for name, count in counts.items()}
+        for stored in reader.failures(BATCH):
+            if not any(missing.values()):
+                break
+            if stored.kind is not None and missing.get(stored.kind, 0):
+                missing[stored.kind] -= 1
+                groups.setdefault(stored.kind, []).append(_as_example(stored))
+        attempts = reader.attempt_kinds(BATCH)
+    return Errors(
+        failed=sum(counts.values()),
+        groups=tuple(
+            ErrorGroup(kind=name, count=count, examples=tuple(groups.get(name, ())))
+            for name, count in sorted(counts.items(), key=lambda item: -item[1])
+        ),
+        attempts=attempts,
+    )
+
+
+def retry(output: str, journal: str | None, kinds: Sequence[str] | None) -> int:
+    """Let failed requests wait again, in a new round.
+
+    Returns:
+        How many.
+
+    Raises:
+        ConfigError: If a kind does not exist.
+        HeldError: If a process carries the batch out.
+    """
+    return open_round(journal_path(output, journal), _kinds(kinds), batch=BATCH)
+
+
+def _kinds(names: Sequence[str] | None) -> frozenset[FailureKind] | None:
+    if names is None:
+        return None
+    known = {kind.value: kind for kind in FailureKind}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"there is no failure kind {unknown[0]!r}", hint=f"one of {', '.join(known)}")
+    return frozenset(known[name] for name in names)
+
+
+def _wanted(stored: StoredResult, only: str | None) -> bool:
+    return only is None or stored.succeeded == (only == "succeeded")
+
+
+def _bare(stored: StoredResult) -> bytes:
+    """A salvaged result: the journal does not hold the prompt."""
+    return msgspec.json.encode(
+        {
+            "position": stored.position,
+            "id": stored.id,
+            "response": stored.text,
+            "status": "success" if stored.succeeded else "failed",
+            "model": stored.model,
+            "instance": stored.instance,
+        }
+    )
+
+
+def _as_example(stored: StoredResult) -> Example:
+    detail = stored.outcome.detail if isinstance(stored.outcome, Failure) else ""
+    return Example(
+        id=stored.id, position=stored.position, instance=stored.instance, attempts=stored.attempts, detail=detail
+    )
+
+
+def _example(example: Example) -> str:
+    where = f" on {example.instance}" if example.instance else ""
+    words = safe_text(example.detail, chars=DETAIL_CHARS)
+    return f"  id {safe_text(example.id)}{safe_text(where)}, {example.attempts} attempts: {words or 'no words'}"

@@ -1,0 +1,239 @@
+"""Stream: requests from a Python iterable, answers as they come; nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from arriero.client.answer import Answer, answer_of
+from arriero.client.batch import prompt_for
+from arriero.client.instances import Nowhere, default_model, require_model, require_usable
+from arriero.client.session import Session
+from arriero.config.settings import InstanceConfig, Settings
+from arriero.core.batch import Batch
+from arriero.core.events import BatchCancelled, BatchOpened, InputReady, Notice
+from arriero.core.request import BatchId, Request, Result
+from arriero.drive import Feed
+from arriero.errors import FleetError
+from arriero.inputs.bind import Binder
+from arriero.inputs.row import BadRow, Row
+from arriero.inputs.sequence import Item, row_of_item
+from arriero.journal.stored import StoredResult
+
+UNREAD_ANSWERS = 1000
+"""Answers that nobody has read yet; from here on the stream takes no more requests (P7)."""
+
+TAKEN_A_TURN = 64
+
+
+class StreamFeed:
+    """Requests of one iterable; holds the rows that have not been answered.
+
+    Attributes:
+        more_now: The last ``take`` stopped only because of its own bound.
+        answers: What has ended and was not read.
+        over: No more answers will come.
+    """
+
+    def __init__(self, items: Iterable[Item], binder: Binder, settings: Settings, batch: BatchId) -> None:
+        self.more_now = False
+        self.answers: deque[tuple[int, Answer]] = deque()
+        self.changed = asyncio.Event()
+        self.batch = batch
+        self._items = iter(items)
+        self._binder = binder
+        self._prompt = prompt_for(settings)
+        self._templated = settings.prompt is not None
+        self._rows: dict[int, Row | BadRow] = {}
+        self._position = 0
+        self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come."""
+        return self._ended
+
+    @property
+    def total(self) -> int | None:
+        """Requests in all, once the iterable has ended."""
+        return self._position if self._ended else None
+
+    @property
+    def over(self) -> bool:
+        """Whether every request has been answered."""
+        return self._ended and not self._rows
+
+    def take(self, requests: int, size_bytes: int) -> list[Request | Result]:
+        """The next requests; none while nobody reads the answers."""
+        taken: list[Request | Result] = []
+        while len(taken) < min(requests, TAKEN_A_TURN) and len(self.answers) < UNREAD_ANSWERS and size_bytes > 0:
+            try:
+                item = next(self._items)
+            except StopIteration:
+                self._ended = True
+                self.changed.set()
+                break
+            row = row_of_item(self._position, item, templated=self._templated)
+            self._rows[self._position] = row
+            self._position += 1
+            bound = self._binder.request(row, batch=self.batch)
+            if isinstance(bound, Request):
+                size_bytes -= bound.size_bytes
+                taken.append(bound)
+            else:
+                taken.append(Result(request=self._binder.unsent(row, batch=self.batch), outcome=bound))
+        self.more_now = len(taken) == TAKEN_A_TURN
+        return taken
+
+    def answered(self, result: Result) -> None:
+        """A request of this stream has ended."""
+        row = self._rows.pop(result.request.position)
+        stored = _stored(result)
+        self.answers.append((row.position, answer_of(row, stored, self._prompt)))
+        self.changed.set()
+
+
+class Streams:
+    """A fleet that serves any number of streams at once, until it is closed.
+
+    Args:
+        settings: Checked settings; the input and output in them are not used.
+        instances: The fleet.
+    """
+
+    def __init__(self, settings: Settings, instances: tuple[InstanceConfig, ...]) -> None:
+        self._settings = settings
+        self._session = Session(settings, uuid4().hex[:12], instances)
+        self._model = ""
+        self._feeds: dict[BatchId, Feed] = {}
+        self._streams: dict[BatchId, StreamFeed] = {}
+        self._batches = 0
+        self._closing = False
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Discover the fleet and begin to serve.
+
+        Raises:
+            FleetError: If no instance is usable, or none has the model.
+            ConfigError: If no model is named and several are installed.
+        """
+        await self._session.__aenter__()
+        try:
+            await self._session.discover(Nowhere())
+            fleet = self._session.scheduler.fleet
+            require_usable(fleet)
+            self._model = self._settings.models[0] if self._settings.models else default_model(fleet)
+            require_model(fleet, self._model)
+        except BaseException:
+            await self._session.__aexit__(None, None, None)
+            raise
+        self._loop = asyncio.create_task(self._session.drive(self._feeds, self, done=self._done))
+        self._loop.add_done_callback(self._wake_readers)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; what was not answered is dropped."""
+        self._closing = True
+        self._wake(0)
+        if self._loop is not None:
+            await self._loop
+        await self._session.__aexit__(kind, error, trace)
+
+    async def stream(self, items: Iterable[Item]) -> AsyncIterator[tuple[int, Answer]]:
+        """Answers and their positions, as they come; leave early with ``break``.
+
+        Args:
+            items: Prompts, or rows like those of a jsonl file; taken only as far ahead as the fleet needs.
+
+        Raises:
+            FleetError: If no instance was usable for longer than ``max_wait``.
+        """
+        self._batches += 1
+        batch = self._batches
+        binder = Binder.of(self._settings)
+        binder.model = binder.model or self._model
+        feed = StreamFeed(items, binder, self._settings, batch)
+        self._streams[batch] = feed
+        scheduler, now = self._session.scheduler, self._session.engine.now()
+        settings = self._settings
+        opened = Batch(id=batch, retries=settings.retries, max_wait_s=settings.max_wait_s)
+        scheduler.tell(BatchOpened(opened), now)
+        self._feeds[batch] = feed
+        self._wake(batch)
+        try:
+            async for one in self._answers(feed):
+                yield one
+        finally:
+            del self._feeds[batch], self._streams[batch]
+            if not scheduler.finished(batch):
+                self._session.engine.post(BatchCancelled(batch))
+
+    def record(self, results: Sequence[Result], notices: Sequence[Notice]) -> None:
+        """A sink for ``drive``: each result goes to its stream."""
+        for result in results:
+            stream = self._streams.get(result.request.batch)
+            if stream is not None:
+                stream.answered(result)
+
+    def room(self) -> bool:
+        """Always: a stream that is not read takes no more requests itself."""
+        return True
+
+    async def _answers(self, feed: StreamFeed) -> AsyncIterator[tuple[int, Answer]]:
+        while True:
+            while feed.answers:
+                yield feed.answers.popleft()
+                if len(feed.answers) == UNREAD_ANSWERS // 2:
+                    self._wake(feed.batch)
+            if feed.over:
+                return
+            if self._loop is None or self._loop.done():
+                raise FleetError("no instance was usable for longer than max_wait")
+            feed.changed.clear()
+            await feed.changed.wait()
+
+    def _wake_readers(self, loop: asyncio.Task[None]) -> None:
+        for stream in self._streams.values():
+            stream.changed.set()
+
+    def _wake(self, batch: BatchId) -> None:
+        self._session.engine.post(InputReady(batch))
+
+    def _done(self) -> bool:
+        return self._closing or bool(self._session.scheduler.stop_reason)
+
+
+def in_order(answers: Iterator[tuple[int, Answer]]) -> Iterator[Answer]:
+    """Answers by position; those that come early are held."""
+    held: dict[int, Answer] = {}
+    position = 0
+    for at, answer in answers:
+        held[at] = answer
+        while position in held:
+            yield held.pop(position)
+            position += 1
+
+
+def _stored(result: Result) -> StoredResult:
+    request = result.request
+    return StoredResult(
+        batch=request.batch,
+        position=request.position,
+        round=request.round,
+        id=request.id,
+        row_hash=request.row_hash,
+        outcome=result.outcome,
+        model=request.unit.model,
+        instance=result.instance,
+        attempts=result.attempts,
+        attempt=result.attempt,
+        session="",
+        ended_at=result.ended_at,
+    )

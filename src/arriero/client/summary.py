@@ -1,0 +1,89 @@
+"""Summary: how a run ended, for a person and for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from arriero.config.settings import Settings
+from arriero.core.batch import BatchStatus
+from arriero.monitor.snapshot import Snapshot
+from arriero.monitor.summary import resume_hint, summary
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 3
+EXIT_BUDGET = 4
+EXIT_NO_INSTANCE = 5
+EXIT_INTERRUPTED = 130
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``run`` tells at its end.
+
+    Attributes:
+        exit_code: DESIGN section 8.
+        reason: Why it ended before its time; ``""`` if it did not.
+        written: Files that hold the results.
+        resume: The command that goes on, as words; empty if there is nothing to go on with.
+        snapshot: The numbers.
+        text: The lines for a person.
+    """
+
+    exit_code: int
+    reason: str
+    written: tuple[str, ...]
+    resume: tuple[str, ...]
+    snapshot: Snapshot
+    text: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The lines for a person."""
+        return list(self.text)
+
+
+def summarize(
+    settings: Settings,
+    snapshot: Snapshot,
+    *,
+    exit_code: int,
+    reason: str,
+    written: Sequence[str],
+    said: Sequence[str] = (),
+) -> Summary:
+    """Put the end of a run into words.
+
+    Args:
+        settings: The batch's.
+        snapshot: The last one, after the last commit.
+        exit_code: As decided.
+        reason: Why it ended before its time.
+        written: Files that hold the results now.
+        said: Further notes.
+    """
+    ended = snapshot.state == BatchStatus.FINISHED
+    resume = () if ended else resume_command(settings)
+    nothing = ended and snapshot.restored == snapshot.counts.finished and snapshot.counts.finished > 0
+    lines = summary(snapshot, target=settings.output, written=written, concurrency=settings.concurrency, said=said)
+    if nothing:
+        lines = [f"{'finished':<11}nothing to do: all {snapshot.counts.finished:,} requests have ended", *lines[2:]]
+    elif snapshot.counts.total == 0:
+        lines = [f"{'finished':<11}0 rows", *lines[2:]]
+    if reason:
+        lines.append(f"{'stopped':<11}{reason}")
+    if resume:
+        lines.append(resume_hint(resume))
+    return Summary(
+        exit_code=exit_code,
+        reason=reason,
+        written=tuple(written),
+        resume=resume,
+        snapshot=snapshot,
+        text=tuple(lines),
+    )
+
+
+def resume_command(settings: Settings) -> tuple[str, ...]:
+    """The command that goes on with the batch of these settings."""
+    words = ("arriero", "resume", settings.output)
+    return words if settings.journal == f"{settings.output}.journal" else (*words, "--journal", settings.journal)

@@ -1,0 +1,317 @@
+"""Checker: every invariant of the core, looked at after every step of a simulated world."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from arriero.core.events import AttemptEnded, AttemptFailed, Event, InstanceChanged, Noted, Notice
+from arriero.core.flight import Running
+from arriero.core.request import (
+    INSTANCE_FAULTS,
+    TRANSITIONS,
+    Attempt,
+    AttemptId,
+    Failure,
+    FailureKind,
+    Request,
+    Result,
+    State,
+    Success,
+)
+from arriero.simulator.feed import Key, key_of
+from arriero.simulator.run import End, Run, Session, Watch
+from arriero.simulator.spec import answer
+from arriero.simulator.world import World
+
+SENDINGS_MOST = 400
+"""A request is sent less often than this, whatever happens (P6: bounded attempts; waits double, worlds end within a day)."""
+
+TURNS_MOST = 60_000
+"""No world needs so many turns; one that does spins."""
+
+DAY_S = 86_400.0
+"""A world that takes longer makes no progress (P6)."""
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
+class Checker(Watch):
+    """Looks at a run from outside, keeps books of its own and compares.
+
+    Attributes:
+        seen: Counts what the run has been through: transitions, notices, failures, purposes.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.seen: Counter[str] = Counter()
+        self.plans = hashlib.blake2b(digest_size=16)
+        self.sent: Counter[tuple[int, int, int]] = Counter()
+        self.committed: dict[Key, Result] = {}
+        self._reset()
+
+    def _reset(self) -> None:
+        self.open: dict[AttemptId, Attempt] = {}
+        self.where: dict[tuple[str, int], dict[AttemptId, Attempt]] = {}
+        self.lives: dict[str, int] = {}
+        self.ended: dict[Key, Result] = {}
+        self.state: dict[Key, State] = {}
+        self.turns = 0
+        self.started: list[Attempt] = []
+
+    def check(self, promise: bool, words: str) -> None:
+        if not promise:
+            raise Broken(words)
+
+    # What the run tells.
+
+    def opened(self, session: Session) -> None:
+        self._reset()
+        self._digest("opened", session.number)
+
+    def starts(self, session: Session, attempt: Attempt) -> None:
+        scheduler, now = session.scheduler, session.engine.now()
+        self._digest("start", now, attempt.id, attempt.instance, attempt.purpose, attempt.max_tokens)
+        self.check(not scheduler.draining, f"{attempt.purpose} started after the drain")
+        self.check(attempt.id not in self.open, f"attempt {attempt.id} started twice")
+        self.check(attempt.max_tokens > 0, "a generation without a bound runs for ever")
+        member = scheduler.fleet[attempt.instance]
+        running = {key: one for key, one in self.open.items() if one.instance == member.name and self._here(key)}
+        self.seen[f"purpose {attempt.purpose}"] += 1
+        if attempt.unit is not None:
+            limit = scheduler.fleet.limit(member, attempt.unit).limit(now)
+            self.check(len(running) < limit, f"P10: {attempt.purpose} starts on {member.name} with {len(running)} of {limit}")
+        self.started.append(attempt)
+        self.open[attempt.id] = attempt
+        self.lives[attempt.id] = member.index
+        if attempt.request is not None:
+            self._request_starts(session, attempt, attempt.request, running)
+
+    def _here(self, attempt: AttemptId) -> bool:
+        return True
+
+    def _request_starts(
+        self, session: Session, attempt: Attempt, request: Request, running: dict[AttemptId, Attempt]
+    ) -> None:
+        scheduler, now = session.scheduler, session.engine.now()
+        member, key = scheduler.fleet[attempt.instance], key_of(request)
+        total = scheduler.fleet.total
+        requests = [one for one in self.open.values() if one.request is not None]
+        self.check(total is None or len(requests) <= total, f"{len(requests)} requests in flight, -c is {total}")
+        self.check(member.usable, f"a request starts on {member.name}, which is out of use")
+        self.check(member.serves(request.unit), f"a request starts on {member.name}, which does not hold its unit")
+        closed = member.health.closed(now)
+        limit = scheduler.fleet.limit(member, request.unit).limit(now)
+        self.check(len(running) + closed < limit, f"a request starts on a closed place of {member.name}")
+        cap = member.health.cap()
+        self.check(cap is None or len(running) < cap, f"{member.name} came back too fast")
+        self.check(not member.alone or not running, f"{member.name} is kept for one suspect")
+        alike = [one for one in requests if one is not attempt and key_of(one.request) == key]
+        self.check(not alike, f"{key} runs twice at once")
+        self.check(key not in self.ended, f"{key} is sent after its end")
+        self.check(key not in self.committed, f"{key} is sent although its result is kept")
+        self.sent[key] += 1
+        self.check(self.sent[key] <= SENDINGS_MOST, f"{key} was sent {self.sent[key]} times")
+        self._move(key, State.RUNNING)
+
+    def cancels(self, session: Session, attempt: AttemptId) -> None:
+        self._digest("cancel", session.engine.now(), attempt)
+        self.seen["cancel"] += 1
+
+    def happened(self, session: Session, event: Event | Notice) -> None:
+        self.seen[type(event).__name__] += 1
+        if isinstance(event, AttemptEnded):
+            attempt = self.open.pop(event.attempt, None)
+            if attempt is not None and isinstance(event.outcome, Failure):
+                self.seen[f"{attempt.purpose} {event.outcome.kind.value}"] += 1
+                self.check(event.outcome.kind in FailureKind, "P14: a kind outside the list")
+            if attempt is not None and attempt.request is not None:
+                self._move(key_of(attempt.request), State.WAITING)
+        elif isinstance(event, AttemptFailed):
+            self.seen["charged" if event.charged else "not charged"] += 1
+        elif isinstance(event, InstanceChanged):
+            self.seen[f"instance {event.state}"] += 1
+        elif isinstance(event, Noted):
+            self.seen[f"noted {event.code}"] += 1
+
+    def results(self, session: Session, results: Sequence[Result]) -> None:
+        for result in results:
+            key = key_of(result.request)
+            self._digest("result", key, result.attempt, result.succeeded)
+            self.check(key not in self.ended, f"P1: {key} has ended twice")
+            self.check(key not in self.committed, f"P4: {key} ends although its result is kept")
+            self.ended[key] = result
+            self._move(key, State.FINISHED)
+            self._judge(session, result)
+
+    def turned(self, session: Session) -> None:
+        self.turns += 1
+        now = session.engine.now()
+        self.check(self.turns < TURNS_MOST, f"{self.turns} turns: it spins")
+        self.check(now < DAY_S, f"P6: a day has passed; {self._stuck(session)}")
+        self._flight_adds_up(session)
+        self._books_add_up(session)
+        self._nothing_idles(session, now)
+        self._classes_are_strict(session)
+        self.started.clear()
+
+    def closed(self, session: Session, end: End) -> None:
+        self._digest("closed", end)
+        self.seen[f"session {end}"] += 1
+        if end != "crashed":
+            self.check(not self.open, f"{len(self.open)} attempts left in flight")
+            self.check(not session.scheduler.in_flight, "the scheduler still waits for an end")
+        self.committed = dict(session.sink.kept)
+        if end == "finished":
+            for number, feed in session.feeds.items():
+                account = session.scheduler.books[number]
+                self.check(account.open == 0, f"batch {number} has {account.open} open requests at its end")
+                self.check(account.cancelled or feed.ended, f"batch {number} has rows left that nobody asked for")
+
+    def over(self, run: Run) -> None:
+        """The world has come to its end: every row has, too, and no server holds anything."""
+        for host in run.hosts.values():
+            self.check(not host.holds, f"{host.spec.name} still holds {host.holds}")
+        self.check(not run.sink.doubled, f"P4: told twice: {run.sink.doubled[:3]}")
+        for batch in self.world.batches:
+            if batch.batch.id in run.cancelled:
+                continue
+            for row in batch.rows:
+                key = key_of(row.request if isinstance(row, Result) else row)
+                self.check(key in run.sink.kept, f"P1: {key} has no result")
+
+    # What must hold.
+
+    def _flight_adds_up(self, session: Session) -> None:
+        """In flight by the scheduler's books is what the engine carries, member by member."""
+        scheduler = session.scheduler
+        flight: dict[AttemptId, Running] = scheduler._flight._running
+        self.check(flight.keys() == self.open.keys(), "in flight is not what the engine carries")
+        here: dict[int, set[AttemptId]] = {}
+        for attempt_id, index in self.lives.items():
+            if attempt_id in self.open:
+                here.setdefault(index, set()).add(attempt_id)
+        for member in scheduler.fleet:
+            self.check(
+                set(member.running) == here.get(member.index, set()),
+                f"{member.name} is booked with {len(member.running)}, {len(here.get(member.index, ()))} run there",
+            )
+        requests = sum(one.request is not None for one in self.open.values())
+        self.check(scheduler.fleet.in_flight == requests, f"fleet counts {scheduler.fleet.in_flight} of {requests}")
+        usable = sum(member.usable for member in scheduler.fleet)
+        self.check(scheduler.fleet.usable == usable, f"fleet counts {scheduler.fleet.usable} usable, {usable} are")
+
+    def _books_add_up(self, session: Session) -> None:
+        """What was added waits, is delayed, is suspected, runs or has ended."""
+        scheduler = session.scheduler
+        delayed = Counter(entry.request.batch for _, _, entry in scheduler._endings._delayed)
+        suspects = [entry for entries in scheduler._waiting.suspects.values() for entry in entries]
+        suspected = Counter(entry.request.batch for entry in suspects)
+        running = Counter(one.request.batch for one in self.open.values() if one.request is not None)
+        units = Counter(entry.request.unit for entry in suspects)
+        for number in session.feeds:
+            account, queue = scheduler.books[number], scheduler._waiting[number]
+            waiting = [entry for entries in queue.units.values() for entry in entries]
+            for entry in waiting:
+                units[entry.request.unit] += 1
+                most = max(account.batch.retries, entry.request.attempts_used)
+                self.check(entry.charged <= most, f"{key_of(entry.request)} waits with no attempt left")
+                self.check(entry.charged >= 0, f"{key_of(entry.request)} was refunded more than it was charged")
+            self.check(len(waiting) == queue.count, f"the index counts {queue.count}, {len(waiting)} wait")
+            mine = [entry for entry in suspects if entry.request.batch == number]
+            size = sum(entry.request.size_bytes for entry in (*waiting, *mine))
+            self.check(queue.bytes == size, f"the window counts {queue.bytes} bytes, {size} wait")
+            self.check(account.running == running[number], f"{account.running} run by the books, {running[number]} do")
+            self.check(
+                account.waiting == len(waiting) + delayed[number] + suspected[number],
+                f"batch {number}: {account.waiting} wait by the books, {len(waiting)} + {delayed[number]} + "
+                f"{suspected[number]} do",
+            )
+            ended = sum(key[0] == number for key in self.ended) - self._unsent(number)
+            self.check(account.added == account.open + ended, f"batch {number}: added {account.added}, ended {ended}")
+            window = account.batch.window_requests
+            self.check(
+                account.waiting <= window + scheduler.in_flight + len(self.sent), f"the window holds {account.waiting}"
+            )
+        self.check(dict(units) == scheduler._waiting.units, "requests by unit do not add up")
+
+    def _nothing_idles(self, session: Session, now: float) -> None:
+        """No place stands open that something waiting may take: every instance is kept full."""
+        scheduler = session.scheduler
+        total = scheduler.fleet.total
+        full = total is not None and scheduler.fleet.in_flight >= total
+        if scheduler.draining or scheduler._paused_by or full:
+            return
+        for member in scheduler.fleet:
+            for unit in scheduler._waiting.units:
+                if not member.serves(unit) or scheduler.fleet.room(member, unit, now) <= 0:
+                    continue
+                able = [
+                    entry
+                    for queue in (scheduler._waiting[number] for number in session.feeds)
+                    for entry in queue.units.get(unit, ())
+                    if member.name not in entry.failed_on or not scheduler.fleet.others(unit, entry.failed_on)
+                ]
+                self.check(not able, f"{member.name} has room, yet {len(able)} that may go there wait")
+
+    def _classes_are_strict(self, session: Session) -> None:
+        """Nothing of a lower class was started while a higher one, never sent before, waits for the same unit."""
+        scheduler = session.scheduler
+        for attempt in self.started:
+            row = attempt.request
+            if row is None or scheduler.fleet[attempt.instance].alone:
+                continue
+            mine = scheduler.books[row.batch].batch.priority + row.priority
+            for number in session.feeds:
+                higher = [
+                    entry
+                    for entry in scheduler._waiting[number].units.get(attempt.unit, ())
+                    if scheduler.books[number].batch.priority + entry.request.priority > mine and not entry.failed_on
+                ]
+                self.check(not higher, f"{key_of(row)} of class {mine} goes before {len(higher)} of a higher one")
+
+    def _unsent(self, batch: int) -> int:
+        """Rows of a batch that ended without ever being handed to the scheduler."""
+        return sum(
+            key[0] == batch and isinstance(result.outcome, Failure) and result.outcome.detail == "bad row"
+            for key, result in self.ended.items()
+        )
+
+    def _judge(self, session: Session, result: Result) -> None:
+        """A result is right, as far as one can know from outside."""
+        request, outcome = result.request, result.outcome
+        if isinstance(outcome, Success):
+            self.check(outcome.text == answer(request), f"{key_of(request)} got somebody else's answer")
+            self.seen["succeeded"] += 1
+            return
+        self.seen[f"ended {outcome.kind.value}"] += 1
+        retries = next(rows.batch.retries for rows in self.world.batches if rows.batch.id == request.batch)
+        if outcome.kind in INSTANCE_FAULTS:
+            self.check(
+                result.attempts > retries or outcome.repeated,
+                f"{key_of(request)} ends as {outcome.kind.value} after {result.attempts} of {retries + 1} attempts",
+            )
+        truth = self.world.truths[request.batch, request.position]
+        if outcome.kind is FailureKind.TOO_LONG:
+            self.check(truth.prompt_tokens + truth.output_tokens > 1024, f"{key_of(request)} was not too long")
+
+    def _move(self, key: Key, to: State) -> None:
+        """Only transitions of the table happen; an ended attempt leaves its request waiting until a result says more."""
+        was = self.state.get(key, State.WAITING)
+        if was is not to:
+            self.check(to in TRANSITIONS[was], f"{key} went from {was} to {to}")
+            self.seen[f"{was} -> {to}"] += 1
+        self.state[key] = to
+
+    def _stuck(self, session: Session) -> str:
+        scheduler = session.scheduler
+        waiting = {unit.model: count for unit, count in scheduler._waiting.units.items()}
+        members = {member.name: (member.phase.value, member.health.ejected, member.in_flight) for member in scheduler.fleet}
+        return f"waiting {waiting}, in flight {scheduler.in_flight}, members {members}"
+
+    def _digest(self, *what: object) -> None:
+        self.plans.update(repr(what).encode())
