@@ -155,6 +155,18 @@ def test_a_status_that_cannot_follow_is_refused(tmp_path):
             journal.finish(BatchStatus.STOPPED)
 
 
+def test_the_published_numbers_are_read_by_others_and_the_last_ones_stay(tmp_path):
+    path = tmp_path / "j"
+    with opened(path) as journal:
+        with JournalReader(path) as reader:
+            assert reader.snapshot() is None
+        journal.publish(b'{"n":1}')
+        journal.record([answered(0)], [])
+        journal.publish(b'{"n":2}')
+    with JournalReader(path) as reader:
+        assert reader.snapshot() == b'{"n":2}'
+
+
 def test_several_batches_live_in_one_file(tmp_path):
     path = tmp_path / "j"
     write(path, [answered(0)])

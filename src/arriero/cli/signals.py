@@ -11,8 +11,8 @@ from typing import Any, Protocol, Self
 INTERRUPTED_EXIT = 130
 
 _WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_DRAINING = "\ndraining: what runs may end (Ctrl-C again drops it; it is redone on resume)\n"
-_ABORTING = "\naborting: what runs is dropped and redone on resume (Ctrl-C again leaves at once)\n"
+_DRAINING = "\ndraining: what runs may end (Ctrl-C again drops it; a resume redoes it)\n"
+_ABORTING = "\naborting: what runs is dropped, and redone on resume (Ctrl-C again: out at once)\n"
 
 
 class Control(Protocol):

@@ -63,12 +63,7 @@ def summarize(
     """
     ended = snapshot.state == BatchStatus.FINISHED
     resume = () if ended else resume_command(settings)
-    nothing = ended and snapshot.restored == snapshot.counts.finished and snapshot.counts.finished > 0
     lines = summary(snapshot, target=settings.output, written=written, concurrency=settings.concurrency, said=said)
-    if nothing:
-        lines = [f"{'finished':<11}nothing to do: all {snapshot.counts.finished:,} requests have ended", *lines[2:]]
-    elif snapshot.counts.total == 0:
-        lines = [f"{'finished':<11}0 rows", *lines[2:]]
     if reason:
         lines.append(f"{'stopped':<11}{reason}")
     if resume:

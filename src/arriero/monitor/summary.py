@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from arriero.core.batch import BatchStatus
 from arriero.core.instance import Concurrency
 from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Snapshot
@@ -30,7 +31,7 @@ def summary(
         concurrency: ``-c``, to say whether it fitted the slots.
         said: Further sentences, each a note.
     """
-    lines = [_counts(snapshot), _speed(snapshot)]
+    lines = _head(snapshot)
     if snapshot.failures:
         kinds = "   ".join(f"{kind} {n:,}" for kind, n in sorted(snapshot.failures.items(), key=lambda item: -item[1]))
         lines.append(_line("failed", f"{kinds}   {_command(('arriero', 'errors', target))}"))
@@ -45,6 +46,17 @@ def summary(
     lines += [_line("note", safe_text(sentence)) for sentence in said]
     lines += [_line("output", safe_text(path)) for path in written] or [_line("output", "standard output")]
     return lines
+
+
+def _head(snapshot: Snapshot) -> list[str]:
+    """What was done; in one line if it was nothing."""
+    ended = snapshot.counts.finished
+    if snapshot.counts.total == 0:
+        return [_line(snapshot.state, "0 rows")]
+    if snapshot.state == BatchStatus.FINISHED and snapshot.restored == ended:
+        return [_line(snapshot.state, f"nothing to do: all {plural(ended, 'request')} had ended before")]
+    before = [_line("before", f"{snapshot.restored:,} had ended before this run")] if snapshot.restored else []
+    return [_counts(snapshot), *before, _speed(snapshot), *_latency(snapshot)]
 
 
 def slots_advice(slots: int | None, concurrency: Concurrency, *, instances: int) -> str:
@@ -85,8 +97,6 @@ def _counts(snapshot: Snapshot) -> str:
         f"{counts.succeeded:,} succeeded",
         f"{counts.failed:,} failed",
     ]
-    if snapshot.restored:
-        parts.append(f"{snapshot.restored:,} ended before this run")
     return _line(snapshot.state, "   ".join(parts))
 
 
@@ -97,9 +107,13 @@ def _speed(snapshot: Snapshot) -> str:
         f"{number_words(snapshot.usage.output_tokens / makespan_s)} tokens/s out",
         f"{number_words(snapshot.usage.prompt_tokens / makespan_s)} tokens/s in",
     ]
-    if snapshot.p50_s is not None and snapshot.p95_s is not None:
-        parts += [f"p50 {duration_words(snapshot.p50_s)}", f"p95 {duration_words(snapshot.p95_s)}"]
     return _line("speed", "   ".join(parts))
+
+
+def _latency(snapshot: Snapshot) -> list[str]:
+    if snapshot.p50_s is None or snapshot.p95_s is None:
+        return []
+    return [_line("latency", f"p50 {duration_words(snapshot.p50_s)}   p95 {duration_words(snapshot.p95_s)}")]
 
 
 def _line(label: str, text: str) -> str:
