@@ -44,8 +44,8 @@ class Account:
 
     @property
     def finished(self) -> bool:
-        """Whether all that will ever be handed in has ended."""
-        return self.total is not None and self.open == 0
+        """Whether all that will ever be handed in has ended; a cancelled batch takes nothing more."""
+        return (self.total is not None or self.cancelled) and self.open == 0
 
     def counts(self) -> Counts:
         """For a surface; those of a resumed batch leave out what ended before."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from arriero.core.instance import BackendName
-from arriero.core.member import Member, Phase, Step
+from arriero.core.member import Member, Phase
 from arriero.core.policies.health import Health
-from arriero.core.request import Attempt, Failure, FailureKind, Observation, Outcome, Subject
+from arriero.core.request import Attempt, Failure, FailureKind, Model, Observation, Outcome, Subject
+from arriero.core.step import Step
 
 NO_ANSWER = frozenset(
     {
@@ -59,6 +62,35 @@ def answered(member: Member, attempt: Attempt, outcome: Outcome) -> bool:
     if question(member) is None:
         _settle(member)
     return True
+
+
+def told(member: Member, attempt: Attempt, outcome: Outcome) -> None:
+    """Take in what the server says of the unit it has just loaded; a server that does not say leaves it unknown.
+
+    Args:
+        member: Who was asked.
+        attempt: The ``discover`` attempt, for ``resident`` or ``details``.
+        outcome: What came of it.
+    """
+    unit = attempt.unit
+    if unit is None or not isinstance(outcome, Observation):
+        return
+    for model in outcome.models:
+        if model.name not in (unit.model, f"{unit.model}:latest"):
+            continue
+        if attempt.subject == "resident" and model.context_tokens:
+            member.contexts[unit] = model.context_tokens
+        elif attempt.subject == "details":
+            _detail(member, model)
+
+
+def _detail(member: Member, told: Model) -> None:
+    """A listing has the digest, the details have what the model can."""
+    known = member.model(told.name)
+    if member.models is not None and known is not None:
+        capabilities = told.capabilities or known.capabilities
+        context_tokens = told.context_tokens or known.context_tokens
+        member.models[known.name] = structs.replace(known, capabilities=capabilities, context_tokens=context_tokens)
 
 
 def _questions(member: Member) -> tuple[tuple[BackendName, Subject], ...]:

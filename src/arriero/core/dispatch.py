@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-
 from arriero.core.books import Books
 from arriero.core.events import AttemptStarted, Noted
 from arriero.core.fleet import Fleet
@@ -14,15 +11,13 @@ from arriero.core.plan import Plan
 from arriero.core.policies.pick import pick
 from arriero.core.policies.predict import Estimate, Lengths, room_tokens
 from arriero.core.policies.timeout import TimeoutPolicy
-from arriero.core.request import Unit
-from arriero.core.waiting import Open, UnitQueue, Waiting
+from arriero.core.queue import Open, UnitQueue
+from arriero.core.request import Attempt, BatchId, Unit
+from arriero.core.waiting import Waiting
 
 
 class Dispatch:
-    """Starts requests: on the best instance with room, in the order the policies give.
-
-    A request under which a model process went down is a suspect: it waits for an instance of its own.
-    """
+    """Starts requests: on the best instance with room, in the order the policies give; suspects alone."""
 
     def __init__(
         self, fleet: Fleet, books: Books, waiting: Waiting, flight: Flight, lengths: Lengths, timeout: TimeoutPolicy
@@ -33,52 +28,56 @@ class Dispatch:
         self._flight = flight
         self._lengths = lengths
         self._timeout = timeout
-        self._suspects: dict[Unit, deque[Open]] = {}
         self._cells: dict[Unit, Member] = {}
         self._context_unknown_told = False
 
-    def suspect(self, entry: Open) -> None:
-        """The request waits to be tried alone."""
-        self._suspects.setdefault(entry.request.unit, deque()).append(entry)
+    def fill(self, plan: Plan, now: float) -> list[Open]:
+        """Start whatever can start now.
 
-    def suspects(self, keep: Callable[[Open], bool]) -> list[Open]:
-        """Remove and return the suspects that are not to be kept."""
-        gone: list[Open] = []
-        for unit, entries in self._suspects.items():
-            gone.extend(entry for entry in entries if not keep(entry))
-            self._suspects[unit] = deque(entry for entry in entries if keep(entry))
-        return gone
-
-    def suspected(self) -> list[Unit]:
-        """Units of the requests that wait to be tried alone."""
-        return [unit for unit, entries in self._suspects.items() if entries]
-
-    def fill(self, plan: Plan, now: float) -> None:
-        """Start whatever can start now."""
-        if self._suspects or self._cells:
+        Returns:
+            Requests that were taken but cannot be served by the unit they name: they have to end.
+        """
+        unserved: list[Open] = []
+        if self._waiting.suspects or self._cells:
             self._try_alone(plan, now)
         blocked: set[Unit] = set()
+        passed: set[tuple[BatchId, Unit]] = set()
         skipped: list[Member] = []
         total = self._fleet.total
         while total is None or self._fleet.in_flight < total:
-            lead = self._waiting.lead(blocked)
+            lead = self._waiting.lead(blocked, passed)
             if lead is None:
                 break
             queue, unit = lead
             member = self._fleet.best(unit, now)
-            if member is None:
+            if member is None and skipped:
+                passed.add((queue.batch.id, unit))
+                self._again(skipped, now)
+            elif member is None:
                 blocked.add(unit)
-                continue
-            entry = self._pick(member, queue.units[unit], unit)
-            if entry is None:
-                self._fleet.skip(unit)
-                skipped.append(member)
-                continue
-            estimate = self._lengths.estimate(entry.request)
-            self._waiting.taken(entry, estimate.output_tokens)
-            self._start(plan, member, entry, estimate, now)
+            else:
+                entry = self._pick(member, queue.units[unit], unit)
+                if entry is None:
+                    self._fleet.skip(unit)
+                    skipped.append(member)
+                elif self._take(plan, member, entry, now) is None:
+                    unserved.append(entry)
+        self._again(skipped, now)
+        return unserved
+
+    def _again(self, skipped: list[Member], now: float) -> None:
+        """What was left out for one batch has room for the next."""
         for member in skipped:
             self._fleet.touch(member, now)
+        skipped.clear()
+
+    def _take(self, plan: Plan, member: Member, entry: Open, now: float) -> Attempt | None:
+        """Start what was picked; None if its model is known to be unable to."""
+        estimate = self._lengths.estimate(entry.request)
+        self._waiting.taken(entry, estimate.output_tokens)
+        if entry.request.needs_vision and member.blind(entry.request.unit):
+            return None
+        return self._start(plan, member, entry, estimate, now)
 
     def _pick(self, member: Member, queue: UnitQueue, unit: Unit) -> Open | None:
         return pick(
@@ -88,7 +87,7 @@ class Dispatch:
             stranded=lambda failed_on: not self._fleet.others(unit, failed_on),
         )
 
-    def _start(self, plan: Plan, member: Member, entry: Open, estimate: Estimate, now: float) -> None:
+    def _start(self, plan: Plan, member: Member, entry: Open, estimate: Estimate, now: float) -> Attempt:
         request = entry.request
         pace = self._fleet.pace(member, request.unit)
         limit = self._fleet.limit(member, request.unit)
@@ -115,24 +114,23 @@ class Dispatch:
         attempt = self._flight.send_request(member, entry, now, timeouts=timeouts, max_tokens=max_tokens)
         plan.start.append(attempt)
         plan.notices.append(AttemptStarted(attempt, now))
+        return attempt
 
     def _try_alone(self, plan: Plan, now: float) -> None:
         """Give each unit's suspects one instance, which drains and then serves them one at a time."""
         for unit, member in tuple(self._cells.items()):
-            if not self._suspects.get(unit) or not member.serves(unit):
+            if unit not in self._waiting.suspects or not member.serves(unit):
                 member.alone = member.alone and member.in_flight > 0 and member.serves(unit)
                 if not member.alone:
                     del self._cells[unit]
                     self._fleet.touch(member, now)
-        for unit, entries in self._suspects.items():
-            if not entries:
-                continue
+        for unit, entries in tuple(self._waiting.suspects.items()):
             cell = self._cells.get(unit) or self._reserve(unit, entries[0], now)
-            if cell is not None and cell.in_flight == 0 and not cell.health.closed(now):
-                entry = entries.popleft()
+            total = self._fleet.total
+            within = total is None or self._fleet.in_flight < total
+            if cell is not None and within and cell.in_flight == 0 and not cell.health.closed(now):
+                entry = self._waiting.take_suspect(unit)
                 self._start(plan, cell, entry, self._lengths.estimate(entry.request), now)
-        for unit in [unit for unit, entries in self._suspects.items() if not entries]:
-            del self._suspects[unit]
 
     def _reserve(self, unit: Unit, entry: Open, now: float) -> Member | None:
         """The least busy instance that serves the unit, if possible one where the request has not failed."""

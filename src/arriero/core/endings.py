@@ -7,7 +7,6 @@ from math import inf
 from random import Random
 
 from arriero.core.books import Books
-from arriero.core.dispatch import Dispatch
 from arriero.core.events import AttemptEnded, AttemptFailed, Noted
 from arriero.core.fleet import Fleet
 from arriero.core.flight import Flight, Running, Why
@@ -15,10 +14,11 @@ from arriero.core.member import Member, Phase
 from arriero.core.plan import Plan
 from arriero.core.policies.limit import sample
 from arriero.core.policies.predict import Lengths
+from arriero.core.queue import Open
 from arriero.core.request import BatchId, Failure, FailureKind, Result, Success, Unit
 from arriero.core.upkeep import Upkeep
 from arriero.core.verdict import Verdict, judge_failure, judge_success
-from arriero.core.waiting import Open, Waiting
+from arriero.core.waiting import Waiting
 
 
 class Endings:
@@ -31,7 +31,6 @@ class Endings:
         waiting: Waiting,
         flight: Flight,
         upkeep: Upkeep,
-        dispatch: Dispatch,
         lengths: Lengths,
         random: Random,
     ) -> None:
@@ -40,7 +39,6 @@ class Endings:
         self._waiting = waiting
         self._flight = flight
         self._upkeep = upkeep
-        self._dispatch = dispatch
         self._lengths = lengths
         self._random = random
         self._delayed: list[tuple[float, int, Open]] = []
@@ -64,15 +62,16 @@ class Endings:
             return
         member, unit = running.member, running.attempt.unit
         if unit is not None:
-            self._fleet.limit(member, unit).ended(event.attempt, event.at, sample(event.outcome))
+            limit = self._fleet.limit(member, unit)
+            limit.ended(event.attempt, event.at, sample(event.outcome))
+            self._upkeep.remind(member, limit.next_change(now))
         if running.entry is None:
             self._upkeep.ended(member, running.attempt, event.outcome, now)
         else:
             self._request_ended(plan, running, running.entry, event, now)
         if member.phase is not Phase.LEFT:
             self._fleet.touch(member, now)
-            if member.in_flight == 0:
-                self._upkeep.freed(member, now)
+            self._upkeep.freed(member, now)
 
     def take_back(self, plan: Plan, member: Member, *, begun: bool) -> None:
         """Ask for the end of what runs on a member, so that it can go elsewhere; what has begun only if asked."""
@@ -91,7 +90,7 @@ class Endings:
         self._books[batch].cancelled = True
         mine = [run for run in self._flight if run.entry is not None and run.entry.request.batch == batch]
         self._ask(plan, mine, "cancelled")
-        gone = self._waiting.clear(batch) + self._dispatch.suspects(lambda entry: entry.request.batch != batch)
+        gone = self._waiting.clear(batch)
         gone += [entry for _, _, entry in self._delayed if entry.request.batch == batch]
         self._delayed = [kept for kept in self._delayed if kept[2].request.batch != batch]
         self._delayed.sort()
@@ -100,7 +99,7 @@ class Endings:
 
     def end_impossible(self, plan: Plan, now: float) -> None:
         """End what waits for a unit that every instance has refused: no one has the model, or can load it."""
-        for unit in (*self._waiting.units, *self._dispatch.suspected()):
+        for unit in tuple(self._waiting.units):
             if self._fleet.hopeless(unit):
                 self._end_unit(plan, unit, self._why_impossible(unit), now)
 
@@ -110,16 +109,20 @@ class Endings:
         self._end_unit(plan, unit, Failure(kind=FailureKind.EXPIRED, detail=detail), now)
 
     def _end_unit(self, plan: Plan, unit: Unit, failure: Failure, now: float) -> None:
-        gone = self._waiting.drop(unit) + self._dispatch.suspects(lambda entry: entry.request.unit != unit)
-        for entry in gone:
+        for entry in self._waiting.drop(unit):
             self._finish(plan, entry, failure, None, now)
+
+    def refuse(self, plan: Plan, entry: Open, now: float) -> None:
+        """End a request with images whose model cannot see."""
+        detail = f"{entry.request.unit.model} cannot see images"
+        self._finish(plan, entry, Failure(kind=FailureKind.UNSUPPORTED, detail=detail), None, now)
 
     def _request_ended(self, plan: Plan, running: Running, entry: Open, event: AttemptEnded, now: float) -> None:
         outcome = event.outcome
         account = self._books[entry.request.batch]
         account.running -= 1
         if isinstance(outcome, Success):
-            self._learn(running, entry, outcome, now)
+            self._learn(plan, running, entry, outcome, now)
             verdict = judge_success(entry, running.attempt, outcome)
         elif isinstance(outcome, Failure) and not (outcome.kind is FailureKind.CANCELLED and running.why):
             verdict = self._failed(plan, running, entry, outcome, now)
@@ -133,17 +136,20 @@ class Endings:
         if verdict.end is not None:
             self._finish(plan, entry, verdict.end, running, now)
         elif entry.crashes and not running.why:
-            self._dispatch.suspect(entry)
+            self._waiting.push_suspect(entry)
         else:
             self._delay(entry, now + verdict.wait_s)
 
-    def _learn(self, running: Running, entry: Open, success: Success, now: float) -> None:
+    def _learn(self, plan: Plan, running: Running, entry: Open, success: Success, now: float) -> None:
         """A success teaches length, speed and trust."""
         member, unit = running.member, entry.request.unit
         limit = self._fleet.limit(member, unit)
         pace = self._fleet.pace(member, unit)
         pace.observe(success, min(member.in_flight + 1, limit.slots), parked=member.in_flight + 1 > limit.slots)
         self._lengths.observe(entry.request, success.usage, success.finish_reason)
+        if limit.in_one_piece and "replies_in_one_piece" not in member.noted:
+            member.noted.add("replies_in_one_piece")
+            plan.notices.append(Noted("replies_in_one_piece", member.name, now))
         self._fleet.learned(member, unit)
         member.health.succeeded(now, limit.limit(now))
         if member.streak:
@@ -151,39 +157,39 @@ class Endings:
         entry.crashes = 0
 
     def _failed(self, plan: Plan, running: Running, entry: Open, failure: Failure, now: float) -> Verdict:
-        """A failure teaches trust; if it takes the instance out, its whole streak is refunded."""
+        """A failure teaches trust; if it takes the instance out, or comes when it is out already, it is refunded."""
         member, unit = running.member, entry.request.unit
         if failure.kind is FailureKind.MODEL_MISSING:
             self._upkeep.refuse(member, unit, failure.kind, now)
-        just_ejected = member.phase is not Phase.LEFT and member.health.failed(
-            failure.kind, now, self._fleet.pace(member, unit).service_s, retry_after_s=failure.retry_after_s
-        )
-        if just_ejected:
-            self._upkeep.ejected(member, failure.kind, now)
-            self.take_back(plan, member, begun=False)
-        else:
-            self._upkeep.remind(member, member.health.next_change(now))
-        elsewhere = self._fleet.others(unit, entry.failed_on | {member.name})
+        forgiven = member.phase is Phase.LEFT or member.health.down(now)
+        if member.phase is not Phase.LEFT:
+            forgiven = self._distrust(plan, member, unit, failure, now) or forgiven
         verdict = judge_failure(
             entry,
             member.name,
             failure,
             self._books[entry.request.batch].batch,
-            elsewhere=elsewhere,
+            forgiven=forgiven,
+            elsewhere=self._fleet.others(unit, entry.failed_on | {member.name}),
             now=now,
             random=self._random,
         )
         if verdict.charged:
             member.streak.append(entry)
-        if just_ejected:
-            self._refund(member)
         return verdict
 
-    def _refund(self, member: Member) -> None:
-        """What failed on an instance that is taken out was not the requests' fault."""
+    def _distrust(self, plan: Plan, member: Member, unit: Unit, failure: Failure, now: float) -> bool:
+        """Tell the instance's health; whether that took it out of use. What it charged since a success is refunded then."""
+        service_s = self._fleet.pace(member, unit).service_s
+        if not member.health.failed(failure.kind, now, service_s, retry_after_s=failure.retry_after_s):
+            self._upkeep.remind(member, member.health.next_change(now))
+            return False
         for entry in member.streak:
             entry.charged -= 1
         member.streak.clear()
+        self._upkeep.ejected(member, failure.kind, now)
+        self.take_back(plan, member, begun=False)
+        return True
 
     def _given_back(self, plan: Plan, running: Running, entry: Open, now: float) -> None:
         """Its end was asked for: it goes elsewhere, is left for the resume, or is cancelled with its batch."""

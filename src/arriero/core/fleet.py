@@ -65,6 +65,7 @@ class Fleet:
         if member is not None:
             member.entry += 1
             self.usable -= member.counted
+            member.counted = False
         return member
 
     @property
@@ -159,8 +160,13 @@ class Fleet:
         return not any(member.can_serve(unit) for member in self) and self.known
 
     def served(self, unit: Unit) -> bool:
-        """Whether a usable member serves the unit or could after a load."""
-        return any(member.usable and member.can_serve(unit) for member in self)
+        """Whether a trusted member serves the unit or could after a load."""
+        return any(member.trusted and member.can_serve(unit) for member in self)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether there is a trusted member."""
+        return any(member.trusted for member in self)
 
     def others(self, unit: Unit, failed_on: frozenset[str]) -> bool:
         """Whether a usable member outside ``failed_on`` serves the unit."""

@@ -7,9 +7,10 @@ from typing import Literal, TypeAlias
 
 from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
-from arriero.core.member import Member, Step
+from arriero.core.member import Member
+from arriero.core.queue import Open
 from arriero.core.request import Attempt, AttemptId, Timeouts
-from arriero.core.waiting import Open
+from arriero.core.step import Step
 
 Why: TypeAlias = Literal["", "moved", "aborted", "cancelled"]
 """Why we asked for an attempt's end: to send it elsewhere, to stop, or because its batch was cancelled."""

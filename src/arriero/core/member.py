@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import msgspec
-
 from arriero.core.instance import BackendName, Instance, Kind
 from arriero.core.policies.health import Health
 from arriero.core.policies.limit import Limit
 from arriero.core.policies.predict import Pace
-from arriero.core.request import Attempt, AttemptId, Model, Purpose, Subject, Unit
-from arriero.core.waiting import Open
+from arriero.core.queue import Open
+from arriero.core.request import Attempt, AttemptId, Model, Unit
+from arriero.core.step import Step
 
 
 class Phase(StrEnum):
@@ -19,16 +18,7 @@ class Phase(StrEnum):
 
     JOINING = "joining"  # it is being asked what it is and what it has
     READY = "ready"  # it can be given work, once it holds the unit
-    UNUSABLE = "unusable"  # it cannot serve at all; ``reason`` says why
     LEFT = "left"  # it is no longer part of the fleet
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One use of an instance that is no request: what for, and what it asks or names."""
-
-    purpose: Purpose
-    subject: Subject = ""
-    unit: Unit | None = None
 
 
 class Member:
@@ -58,6 +48,7 @@ class Member:
         running: Attempts in flight there, by id.
         alone: A suspect request must have the instance for itself.
         streak: Requests charged since the last success; refunded if it is ejected.
+        noted: Codes of what was said of it once.
         rtt_s: Seconds of the quickest exchange that computes nothing; None if unknown.
         counted: Whether the fleet counts it as usable.
         entry: Number of its newest entry in the room heaps; older ones are stale.
@@ -79,6 +70,7 @@ class Member:
         "limits",
         "loaded",
         "models",
+        "noted",
         "paces",
         "phase",
         "ready_for",
@@ -116,6 +108,7 @@ class Member:
         self.running: dict[AttemptId, Attempt] = {}
         self.alone = False
         self.streak: list[Open] = []
+        self.noted: set[str] = set()
         self.rtt_s: float | None = None
         self.counted = False
         self.entry = 0
@@ -141,6 +134,11 @@ class Member:
         return self.phase is Phase.READY and not self.health.ejected
 
     @property
+    def trusted(self) -> bool:
+        """Usable, and not only let in again to find out whether it is."""
+        return self.usable and self.health.down_since is None
+
+    @property
     def settled(self) -> bool:
         """Whether it has told what it is, or could not."""
         return self.phase is not Phase.JOINING or self.health.ejected
@@ -158,6 +156,11 @@ class Member:
         """What it lists about a model; None where it lists nothing."""
         models = self.models or {}
         return models.get(name) or models.get(f"{name}:latest")
+
+    def blind(self, unit: Unit) -> bool:
+        """Whether the unit's model is known to see no images."""
+        known = self.model(unit.model)
+        return known is not None and bool(known.capabilities) and "vision" not in known.capabilities
 
     def can_serve(self, unit: Unit) -> bool:
         """Whether it could be given work of the unit, perhaps after a load."""

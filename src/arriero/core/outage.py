@@ -21,22 +21,22 @@ class Outage:
     Attributes:
         stop_reason: ``outage`` when ``--max-wait`` is over, ``refused`` when every instance refuses us (401, 403, 3xx), so
             that waiting is useless; ``""`` while work can go on.
+        wake_at: When the next wait is over; ``inf`` while everything that waits can be served.
     """
 
     def __init__(self, fleet: Fleet, books: Books) -> None:
         self.stop_reason: Literal["", "outage", "refused"] = ""
+        self.wake_at = inf
         self._fleet = fleet
         self._books = books
         self._since: dict[Unit, float] = {}
         self._down = False
 
-    @property
-    def wake_at(self) -> float:
-        """When the first wait is over; ``inf`` while everything that waits can be served."""
-        return min(self._since.values(), default=inf) + self._books.max_wait_s
-
     def check(self, plan: Plan, units: Collection[Unit], now: float) -> list[Unit]:
         """See what can be served; says so once when the whole fleet becomes unusable or usable.
+
+        A member that failed and was let in again serves only once a request has succeeded there: a probe that passes while
+        requests fail would put the end off for ever.
 
         Args:
             plan: Where to say it.
@@ -51,13 +51,15 @@ class Outage:
         for unit in units:
             if unit not in self._since and not self._fleet.served(unit):
                 self._since[unit] = now
-        self._tell(plan, bool(units) and self._fleet.usable == 0 and self._fleet.settled, now)
-        over = [unit for unit, since in self._since.items() if now >= since + self._books.max_wait_s]
+        self._tell(plan, bool(self._since) and not self._fleet.trusted and self._fleet.settled, now)
+        due = {unit: since + self._books.max_wait_s for unit, since in self._since.items()}
+        over = [unit for unit, at in due.items() if now >= at]
+        self.wake_at = min((at for at in due.values() if at > now), default=inf)
         if not self._down:
             return over
         if all(member.fault in _REFUSALS for member in self._fleet):
             self.stop_reason = "refused"
-        elif over:
+        elif over and not self._fleet.in_flight:  # what runs may be the success that ends the outage
             self.stop_reason = "outage"
         return []
 

@@ -133,6 +133,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         family: Rows that look alike (same first words) share one; for predicting lengths.
         round: 0 for the first pass, then one more for each ``retry``.
         attempts_used: Attempts already charged in this round before a resume.
+        needs_vision: It holds images, so its model must be able to see.
     """
 
     batch: BatchId
@@ -150,6 +151,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     family: str = ""
     round: int = 0
     attempts_used: int = 0
+    needs_vision: bool = False
 
 
 class Timeouts(msgspec.Struct, frozen=True):

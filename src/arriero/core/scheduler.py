@@ -31,15 +31,17 @@ from arriero.core.events import (
 from arriero.core.fleet import Fleet
 from arriero.core.flight import Flight
 from arriero.core.instance import BackendName, Concurrency
-from arriero.core.member import Member, Step
+from arriero.core.member import Member
 from arriero.core.outage import Outage
 from arriero.core.plan import Plan
 from arriero.core.policies.pick import LongestFirst
 from arriero.core.policies.predict import Lengths
 from arriero.core.policies.timeout import TimeoutPolicy
+from arriero.core.queue import Open, Rank
 from arriero.core.request import BatchId, Request
-from arriero.core.upkeep import Upkeep, step_timeouts
-from arriero.core.waiting import Open, Rank, Waiting
+from arriero.core.step import Step, step_timeouts
+from arriero.core.upkeep import Upkeep
+from arriero.core.waiting import Waiting
 
 
 class Scheduler:
@@ -71,9 +73,7 @@ class Scheduler:
         self._waiting = Waiting(rank(lengths))
         self._upkeep = Upkeep(self.fleet, self._waiting, self._send_step, self._notice)
         self._dispatch = Dispatch(self.fleet, self.books, self._waiting, self._flight, lengths, timeout)
-        self._endings = Endings(
-            self.fleet, self.books, self._waiting, self._flight, self._upkeep, self._dispatch, lengths, random
-        )
+        self._endings = Endings(self.fleet, self.books, self._waiting, self._flight, self._upkeep, lengths, random)
         self._outage = Outage(self.fleet, self.books)
         self._paused_by: set[str] = set()
         self._draining = False
@@ -106,7 +106,7 @@ class Scheduler:
 
     def room(self, batch: BatchId) -> int:
         """How many more requests of the batch the window takes; 0 when nothing new is wanted."""
-        if self._draining:
+        if self._draining or self.books[batch].cancelled:
             return 0
         queue = self._waiting[batch]
         if queue.bytes >= queue.batch.window_bytes:
@@ -131,9 +131,9 @@ class Scheduler:
         if not self._paused_by and not self._draining:
             self._endings.end_impossible(self._plan, now)
             self._upkeep.assign(now)
-            self._dispatch.fill(self._plan, now)
-            wanted = (*self._waiting.units, *self._dispatch.suspected())
-            for unit in self._outage.check(self._plan, wanted, now):
+            for entry in self._dispatch.fill(self._plan, now):
+                self._endings.refuse(self._plan, entry, now)
+            for unit in self._outage.check(self._plan, self._waiting.units, now):
                 self._endings.expire(self._plan, unit, now)
         plan, self._plan = self._plan, Plan()
         plan.wake_at = inf if self._draining else min(self._upkeep.wake_at, self._endings.wake_at, self._outage.wake_at)
@@ -205,10 +205,12 @@ class Scheduler:
 
     def _drained(self, event: Drained, now: float) -> None:
         self._draining = True
+        self._upkeep.stop()
         self._endings.stop_upkeep(self._plan)
 
     def _aborted(self, event: Aborted, now: float) -> None:
         self._draining = True
+        self._upkeep.stop()
         self._endings.abort(self._plan)
 
     def _batch_opened(self, event: BatchOpened, now: float) -> None:

@@ -7,11 +7,12 @@ from heapq import heappop, heappush
 from math import inf
 
 from arriero.core import discover
+from arriero.core.assignment import Assignment
 from arriero.core.events import InstanceChanged, Noted, Notice, UpkeepEnded
 from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
-from arriero.core.member import Member, Phase, Step
-from arriero.core.policies.health import ALL_PLACES, WAIT_S
+from arriero.core.member import Member, Phase
+from arriero.core.policies.health import ALL_PLACES
 from arriero.core.request import (
     HARD_FAULTS,
     INSTANCE_FAULTS,
@@ -19,32 +20,18 @@ from arriero.core.request import (
     Attempt,
     Failure,
     FailureKind,
-    Observation,
     Outcome,
-    Purpose,
     Success,
-    Timeouts,
     Unit,
 )
+from arriero.core.step import Step
 from arriero.core.waiting import Waiting
 
 LOAD_AGAIN_S = 2.0
 """Pause after a load was refused as overloaded: the server is loading something else."""
 
-DISCOVER_S = 10.0
-"""A listing is answered at once or not at all."""
-
-LOAD_S = 600.0
-"""A preload has its own timeout (DESIGN section 4): cold loads of 190 s are reported, and giving up aborts the load."""
-
 Send = Callable[[Member, Step, BackendName, float], None]
 """Starts a step on a member in a dialect, at a time."""
-
-
-def step_timeouts(purpose: Purpose, probe_s: float) -> Timeouts:
-    """How long a step may take; ``probe_s`` is what the member's health allows a probe."""
-    limit_s = {"discover": DISCOVER_S, "probe": probe_s}.get(purpose, LOAD_S)
-    return Timeouts(first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s)
 
 
 class Upkeep:
@@ -60,10 +47,11 @@ class Upkeep:
         self._tell = tell
         self._timers: list[tuple[float, int, str]] = []
         self._timer = 0
+        self._stopped = False
+        self._reminded: dict[str, float] = {}
         self._busy: set[str] = set()
-        self._idle: dict[Unit | None, dict[str, Member]] = {}
+        self._assignment = Assignment(fleet)
         self._gateways: dict[str, Member] = {}
-        self._holders: dict[Unit, int] = {}
         self._ready: dict[str, Member] = {}
 
     @property
@@ -79,36 +67,48 @@ class Upkeep:
     def left(self, member: Member, now: float) -> None:
         """A member is gone."""
         member.phase = Phase.LEFT
-        for known in (*self._idle.values(), self._gateways, self._ready):
+        for known in (self._gateways, self._ready):
             known.pop(member.name, None)
         self._busy.discard(member.name)
-        self._hold(member, None)
+        self._reminded.pop(member.name, None)
+        self._assignment.left(member)
         self._tell(InstanceChanged(member.name, "left", at=now))
 
+    def stop(self) -> None:
+        """Nothing is started any more."""
+        self._stopped = True
+
     def freed(self, member: Member, now: float) -> None:
-        """Nothing runs on a member any more: it may change its unit."""
-        if member.single and member.phase is Phase.READY:
-            self._rest(member)
-        if member.todo:
+        """A place is free on a member; once all are it may change its unit."""
+        if not member.in_flight and member.single and member.phase is Phase.READY:
+            self._assignment.rest(member)
+        if member.todo or member.health.ejected:
             self.attend(member, now)
 
     def wake(self, now: float) -> None:
         """Attend to every member whose time has come."""
         while self._timers and self._timers[0][0] <= now:
-            member = self._fleet.get(heappop(self._timers)[2])
+            at, _, name = heappop(self._timers)
+            if self._reminded.get(name) == at:
+                del self._reminded[name]
+            member = self._fleet.get(name)
             if member is not None:
                 self.attend(member, now)
                 self._fleet.touch(member, now)
+                again_at = member.health.next_change(now)
+                if again_at > now:  # what is due already was attended to, or waits for an end that comes back here
+                    self.remind(member, again_at)
 
     def remind(self, member: Member, at: float) -> None:
         """Attend to the member again at a time."""
-        if at < inf:
+        if at < inf and self._reminded.get(member.name) != at:
+            self._reminded[member.name] = at
             self._timer += 1
             heappush(self._timers, (at, self._timer, member.name))
 
     def attend(self, member: Member, now: float) -> None:
         """Start the member's next step if one is due and can start."""
-        if member.phase in (Phase.LEFT, Phase.UNUSABLE) or member.name in self._busy:
+        if self._stopped or member.phase is Phase.LEFT or member.name in self._busy:
             return
         if member.health.closed(now) >= ALL_PLACES and member.health.next_change(now) > now:
             self.remind(member, member.health.next_change(now))
@@ -119,6 +119,8 @@ class Upkeep:
         dialect, step = due
         if step.purpose in ("unload", "preload") and member.in_flight:
             return  # it drains first; ``freed`` comes back here
+        if step.unit is not None and member.in_flight >= self._fleet.limit(member, step.unit).limit(now):
+            return  # P10; the same
         self._busy.add(member.name)
         self._send(member, step, dialect, now)
 
@@ -132,14 +134,8 @@ class Upkeep:
                 if member.can_serve(unit) and unit not in member.loaded and not member.todo:
                     member.todo.append(Step("probe", unit=unit))
                     self.attend(member, now)
-        for held in [held for held in self._idle if held not in units]:
-            for member in tuple(self._idle[held].values()):
-                if member.todo or member.in_flight or member.unit != held:
-                    del self._idle[held][member.name]
-                    continue
-                best = self._unit_for(member, units) if member.usable else None
-                if best is not None:
-                    self._give(member, best, now)
+        for member, unit in self._assignment.due(units):
+            self._give(member, unit, now)
 
     def ended(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """A step is over: take in what it tells, and go on with the next."""
@@ -166,7 +162,7 @@ class Upkeep:
         if member.health.ejected:
             member.health.probe_failed(now)
         else:
-            member.health.eject(now, WAIT_S, kind)
+            member.health.eject(now, kind)
         self.ejected(member, kind, now)
 
     def ejected(self, member: Member, kind: FailureKind, now: float) -> None:
@@ -174,10 +170,10 @@ class Upkeep:
         member.fault = kind.value
         member.reason = kind.value
         self._fleet.touch(member, now)
-        self._tell(
-            InstanceChanged(member.name, "ejected", kind.value, member.ready_for, member.health.probe_at - now, at=now)
-        )
-        self.remind(member, member.health.probe_at)
+        self._assignment.count(member)
+        again_at = member.health.next_change(now)
+        self._tell(InstanceChanged(member.name, "ejected", kind.value, member.ready_for, again_at - now, at=now))
+        self.remind(member, again_at)
 
     def _due(self, member: Member) -> tuple[BackendName, Step] | None:
         """The next step, and the dialect to speak."""
@@ -192,27 +188,6 @@ class Upkeep:
             return member.backend, Step("probe", unit=unit)
         return member.backend, Step("discover", "version" if member.backend == "ollama" else "models")
 
-    def _unit_for(self, member: Member, units: dict[Unit, int]) -> Unit | None:
-        """The unit with most waiting for each instance that holds it, if one more is worth a load."""
-        best: Unit | None = None
-        best_need = 0.0
-        for unit, count in units.items():
-            holders = self._holders.get(unit, 0)
-            if not member.can_serve(unit) or (holders and not self._worth(member, unit, count, holders)):
-                continue
-            need = count / (holders + 0.5)
-            if need > best_need:
-                best, best_need = unit, need
-        return best
-
-    def _worth(self, member: Member, unit: Unit, count: int, holders: int) -> bool:
-        """Whether the unit's work without this member would last longer than a load (1.5 loads and 2 s)."""
-        if member.unit is None:
-            return count > holders
-        load_s = self._fleet.pace(member, member.unit).load_s
-        service_s = self._fleet.pace(member, member.unit).service_s
-        return count * service_s / holders > 1.5 * load_s + 2.0
-
     def _give(self, member: Member, unit: Unit, now: float) -> None:
         """Assign a unit: unload what this process loaded there, load the new one, ask what it holds."""
         old = member.unit
@@ -223,22 +198,11 @@ class Upkeep:
         known = member.model(unit.model)
         if known is not None and not known.capabilities:
             member.todo.append(Step("discover", "details", unit))
-        self._hold(member, unit)
+        self._assignment.hold(member, unit)
         member.ready_for = None
         self._fleet.touch(member, now)
         self._tell(InstanceChanged(member.name, "loading", unit=unit, at=now))
         self.attend(member, now)
-
-    def _rest(self, member: Member) -> None:
-        """Nothing runs there: it may be given another unit once its own has no work."""
-        self._idle.setdefault(member.unit, {})[member.name] = member
-
-    def _hold(self, member: Member, unit: Unit | None) -> None:
-        if member.unit is not None:
-            self._holders[member.unit] -= 1
-        member.unit = unit
-        if unit is not None:
-            self._holders[unit] = self._holders.get(unit, 0) + 1
 
     def _discovered(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         if member.phase is Phase.JOINING:
@@ -247,7 +211,7 @@ class Upkeep:
                 return
         elif attempt.subject in ("resident", "details"):
             member.todo.pop(0)
-            self._learn_unit(member, attempt, outcome)
+            discover.told(member, attempt, outcome)
             return
         elif isinstance(outcome, Failure):
             self.eject(member, outcome.kind, now)
@@ -258,21 +222,9 @@ class Upkeep:
         """A probe passed: the member comes back, one request first."""
         if member.health.ejected:
             member.health.probe_passed(now)
+            self._assignment.count(member)
             member.reason = member.fault = ""
             self._tell(InstanceChanged(member.name, "ok", "readmitted", member.ready_for, at=now))
-
-    def _learn_unit(self, member: Member, attempt: Attempt, outcome: Outcome) -> None:
-        """What the server says of the unit it has just loaded; a server that does not say leaves it unknown."""
-        unit = attempt.unit
-        if unit is None or not isinstance(outcome, Observation):
-            return
-        for model in outcome.models:
-            if model.name not in (unit.model, f"{unit.model}:latest"):
-                continue
-            if attempt.subject == "resident" and model.context_tokens:
-                member.contexts[unit] = model.context_tokens
-            elif attempt.subject == "details" and member.models is not None:
-                member.models[unit.model] = model
 
     def _generated(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """A preload or a probe passed."""
@@ -295,6 +247,7 @@ class Upkeep:
             self._tell(Noted("generate_only", member.name, now))
         elif kind is FailureKind.OVERLOADED:
             member.health.failed(kind, now, 0.0, retry_after_s=failure.retry_after_s or LOAD_AGAIN_S)
+            member.health.doubted(now)  # nothing is served there until it takes us: the wait is bounded
         elif kind in INSTANCE_FAULTS or kind in HARD_FAULTS or kind is FailureKind.LOST:
             self.eject(member, kind, now)
         elif kind is FailureKind.MODEL_MISSING or kind in REQUEST_FAULTS:
@@ -305,7 +258,7 @@ class Upkeep:
         member.refused.add(unit)
         member.loaded.discard(unit)
         if unit in (member.unit, member.ready_for):
-            self._hold(member, None)
+            self._assignment.hold(member, None)
             member.ready_for = None
         member.todo = [step for step in member.todo if step.unit != unit]
         self._tell(InstanceChanged(member.name, "ok", kind.value, unit, at=now))
@@ -318,11 +271,12 @@ class Upkeep:
             self._ready[member.name] = member
             if member.kind == "gateway":
                 self._gateways[member.name] = member
+                self._tell(Noted("truncation_possible", member.name, now))
             self._tell(InstanceChanged(member.name, "ok", at=now))
         if member.single and not member.todo:
             if member.unit is not None and member.ready_for != member.unit:
                 member.ready_for = member.unit
                 self._tell(InstanceChanged(member.name, "ok", unit=member.unit, at=now))
             if not member.in_flight:
-                self._rest(member)
+                self._assignment.rest(member)
         self._fleet.touch(member, now)

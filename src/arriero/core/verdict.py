@@ -8,8 +8,8 @@ import msgspec
 
 from arriero.core.batch import Batch
 from arriero.core.policies.retry import charges, retry
+from arriero.core.queue import Open
 from arriero.core.request import Attempt, Failure, FailureKind, Success
-from arriero.core.waiting import Open
 
 CRASHES_MOST = 3
 """A request under which that many model processes went down is quarantined as ``poison`` (DESIGN section 4)."""
@@ -55,7 +55,15 @@ def judge_success(entry: Open, attempt: Attempt, success: Success) -> Verdict:
 
 
 def judge_failure(
-    entry: Open, instance: str, failure: Failure, batch: Batch, *, elsewhere: bool, now: float, random: Random
+    entry: Open,
+    instance: str,
+    failure: Failure,
+    batch: Batch,
+    *,
+    forgiven: bool,
+    elsewhere: bool,
+    now: float,
+    random: Random,
 ) -> Verdict:
     """Whether a failed request is tried again, and when; its books are brought up to date.
 
@@ -64,11 +72,12 @@ def judge_failure(
         instance: Where it failed.
         failure: How.
         batch: Its batch, with the retries allowed.
+        forgiven: The instance is out of use with this failure or was before: it is not charged.
         elsewhere: Whether an instance where it has not failed serves its unit.
         now: Monotonic seconds.
         random: The scheduler's source of chance.
     """
-    charged = charges(failure.kind)
+    charged = charges(failure.kind) and not forgiven
     entry.charged += charged
     if failure.kind is not FailureKind.OVERLOADED:
         entry.failed_on |= {instance}

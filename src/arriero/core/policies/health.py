@@ -96,7 +96,7 @@ class Health:
             return False
         if kind in HARD_FAULTS:
             self._streak += 1
-            return self.eject(now, HARD_WAIT_S, kind)
+            return self.eject(now, kind)
         if kind not in INSTANCE_FAULTS:
             return False
         self._streak += 1
@@ -104,17 +104,18 @@ class Health:
         if self.down(now):
             return False
         if self._score >= EJECT_SCORE:
-            return self.eject(now, self._wait_s, kind)
+            return self.eject(now, kind)
         closed_s = CLOSED_S * 2.0 ** (self._score - 1)
         heappush(self._reopen_at, now + (min(closed_s, service_s) if service_s > 0.0 else closed_s))
         return False
 
-    def eject(self, now: float, wait_s: float, kind: FailureKind | None = None) -> bool:
+    def eject(self, now: float, kind: FailureKind | None = None) -> bool:
         """Take it out of use until a probe passes; a gateway pauses instead, unless its operator must act.
+
+        The probe comes after 1 s, doubled at each ejection and failed probe, or after ``HARD_WAIT_S``.
 
         Args:
             now: Monotonic seconds.
-            wait_s: Seconds until the probe.
             kind: Why; kept as ``reason``.
 
         Returns:
@@ -122,6 +123,7 @@ class Health:
         """
         if self.ejected or (kind not in HARD_FAULTS and self.down(now)):
             return False
+        wait_s = HARD_WAIT_S if kind in HARD_FAULTS else self._wait_s
         self.reason = kind
         self.down_since = now if self.down_since is None else self.down_since
         self._wait_s = min(WAIT_MOST_S, 2.0 * self._wait_s)
@@ -134,6 +136,11 @@ class Health:
             self.ejected = True
             self.probe_at = now + wait_s
         return True
+
+    def doubted(self, now: float) -> None:
+        """It is of no use for now although nothing is its fault: it counts as down until a request succeeds there."""
+        if self.down_since is None:
+            self.down_since = now
 
     def succeeded(self, now: float, limit: int = CAP_MOST) -> None:
         """Learn of a success; after a re-admission it doubles the cap.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal, Protocol
 
 from arriero.core.instance import BackendName, Instance
@@ -35,6 +36,10 @@ class Limit(Protocol):
 
     def limit(self, now: float) -> int:
         """Nothing is started while so many are in flight (P10)."""
+        ...
+
+    def next_change(self, now: float) -> float:
+        """When the limit rises by itself, in monotonic seconds; ``inf`` if only what is told changes it."""
         ...
 
     def started(self, attempt: int, now: float) -> None:
@@ -73,6 +78,10 @@ class _Observed:
     def in_one_piece(self) -> bool:
         """Whether answers cannot be seen overlapping there."""
         return self._observer.in_one_piece
+
+    def next_change(self, now: float) -> float:
+        """It never changes."""
+        return inf
 
 
 class Fixed(_Observed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from math import exp
+from math import exp, inf
 
 from arriero.core.policies.ladder import Ladder
 from arriero.core.policies.points import WINDOW, Point, Points
@@ -122,6 +122,10 @@ class Overlap:
             top = self._ceiling
         wanted = min(wanted, top)
         return max(self._least, wanted)
+
+    def next_change(self, now: float) -> float:
+        """When a refusal bounds it no longer, in monotonic seconds; ``inf`` if none does."""
+        return self._ceiling_until if now < self._ceiling_until else inf
 
     def started(self, attempt: int, now: float) -> None:
         """Learn that an attempt was sent."""

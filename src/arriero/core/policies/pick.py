@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable
 
 from arriero.core.member import Member
 from arriero.core.policies.predict import Lengths
+from arriero.core.queue import Open, UnitQueue
 from arriero.core.request import Request
-from arriero.core.waiting import Open, UnitQueue
 
 PREFILL_RATIO = 10.0
 """Prompt tokens read in the time of one output token; servers lie between 3 (CPU) and 100 (GPU).

@@ -1,0 +1,27 @@
+"""Step: one use of an instance that is no request, and how long it may take."""
+
+from __future__ import annotations
+
+import msgspec
+
+from arriero.core.request import Purpose, Subject, Timeouts, Unit
+
+DISCOVER_S = 10.0
+"""A listing is answered at once or not at all."""
+
+LOAD_S = 600.0
+"""A preload has its own timeout (DESIGN section 4): cold loads of 190 s are reported, and giving up aborts the load."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One use of an instance that is no request: what for, and what it asks or names."""
+
+    purpose: Purpose
+    subject: Subject = ""
+    unit: Unit | None = None
+
+
+def step_timeouts(purpose: Purpose, probe_s: float) -> Timeouts:
+    """How long a step may take; ``probe_s`` is what the member's health allows a probe."""
+    limit_s = {"discover": DISCOVER_S, "probe": probe_s}.get(purpose, LOAD_S)
+    return Timeouts(first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s)

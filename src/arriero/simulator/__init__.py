@@ -1,0 +1,1 @@
+"""The fourth engine: virtual time, a model of servers, and worlds from a seed."""
