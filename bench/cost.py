@@ -47,7 +47,9 @@ def main(rows: int) -> None:
         many.write_text("".join(f"Tell me something about the number {n}, please.\n" for n in range(rows)))
         one.write_text("Tell me something.\n")
         port_file = folder / "port"
-        server = subprocess.Popen([sys.executable, str(HERE / "instant_server.py"), str(port_file)], stdin=subprocess.PIPE)
+        server = subprocess.Popen(
+            [sys.executable, str(HERE / "instant_server.py"), str(port_file)], stdin=subprocess.PIPE
+        )
         try:
             while not port_file.exists() or not port_file.read_text():
                 time.sleep(0.05)

@@ -24,7 +24,8 @@ import uvloop
 
 from arriero.backends.dialects import backend
 from arriero.core.events import AttemptEnded
-from arriero.core.request import Attempt, Content, Request, Success, Timeouts, Unit
+from arriero.core.outcome import Success
+from arriero.core.request import Attempt, Content, Request, Timeouts, Unit
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
 

@@ -19,7 +19,8 @@ import threading
 import time
 from pathlib import Path
 
-from arriero.core.request import Content, Failure, FailureKind, Request, Result, Success, Timing, Unit, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import Content, Request, Result, Unit
 from arriero.inputs.source import FileSource
 from arriero.journal.journal import Journal
 from arriero.journal.reader import JournalReader

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import apsw
 
-from arriero.core.request import Content, Request, Result, Success, Timing, Unit, Usage
+from arriero.core.outcome import Success, Timing, Usage
+from arriero.core.request import Content, Request, Result, Unit
 from arriero.journal.journal import Journal
 from arriero.journal.outcome import encode
 from arriero.journal.reader import JournalReader

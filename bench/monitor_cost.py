@@ -12,7 +12,8 @@ import platform
 import time
 
 from arriero.core.events import AttemptBegan, AttemptEnded, AttemptStarted
-from arriero.core.request import Attempt, Content, Request, Result, Success, Timeouts, Timing, Unit, Usage
+from arriero.core.outcome import Success, Timing, Usage
+from arriero.core.request import Attempt, Content, Request, Result, Timeouts, Unit
 from arriero.monitor.display import live_line
 from arriero.monitor.monitor import Monitor
 from arriero.monitor.tally import InstanceView

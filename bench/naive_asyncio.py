@@ -40,9 +40,7 @@ async def main(url: str, prompts: Path, output: Path, concurrency: int, *, strea
 
 
 if __name__ == "__main__":
-    work = main(
-        sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), stream="--stream" in sys.argv
-    )
+    work = main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), stream="--stream" in sys.argv)
     if "--uvloop" in sys.argv:
         import uvloop
 

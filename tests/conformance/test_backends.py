@@ -13,17 +13,8 @@ from hypothesis import strategies as st
 
 from arriero.backends.dialects import backend
 from arriero.backends.wire import Broken, HttpReply
-from arriero.core.request import (
-    Attempt,
-    Content,
-    Failure,
-    FailureKind,
-    Observation,
-    Request,
-    Success,
-    Timeouts,
-    Unit,
-)
+from arriero.core.outcome import Failure, FailureKind, Observation, Success
+from arriero.core.request import Attempt, Content, Request, Timeouts, Unit
 
 RECORDINGS = Path(__file__).parent / "recordings"
 VERSIONS = ("v0.24.0", "v0.33.0")

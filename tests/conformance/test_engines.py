@@ -11,7 +11,8 @@ from flying import attempt, ended, events_until, failure, looped, outcome, outco
 from worlds import ENGINES, Build
 
 from arriero.core.events import AttemptBegan, AttemptEnded, Drained, InstanceLeft, Unpaused
-from arriero.core.request import Attempt, Content, FailureKind, Success, Timeouts
+from arriero.core.outcome import FailureKind, Success
+from arriero.core.request import Attempt, Content, Timeouts
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -9,7 +9,8 @@ from math import inf
 from typing import Any
 
 from arriero.core.events import AttemptBegan, AttemptEnded, Event
-from arriero.core.request import Attempt, Content, Failure, Outcome, Request, Success, Timeouts, Unit
+from arriero.core.outcome import Failure, Outcome, Success
+from arriero.core.request import Attempt, Content, Request, Timeouts, Unit
 from arriero.drive import Engine
 
 MODEL = "mistral:7b"

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from arriero.backends.wire import HttpCall, HttpReply
-from arriero.core.request import Attempt, Failure, FailureKind, Outcome
+from arriero.core.outcome import Failure, FailureKind, Outcome
+from arriero.core.request import Attempt
 
 
 class Replay:

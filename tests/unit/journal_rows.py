@@ -6,19 +6,8 @@ import hashlib
 import threading
 
 from arriero.core.events import AttemptFailed, UpkeepEnded
-from arriero.core.request import (
-    Attempt,
-    Content,
-    Failure,
-    FailureKind,
-    Request,
-    Result,
-    Success,
-    Timeouts,
-    Timing,
-    Unit,
-    Usage,
-)
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import Attempt, Content, Request, Result, Timeouts, Unit
 from arriero.journal.journal import Journal
 
 UNIT = Unit("mistral:7b", (("num_ctx", 4096),))

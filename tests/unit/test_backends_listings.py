@@ -4,7 +4,8 @@ import pytest
 
 from arriero.backends.ollama import Ollama
 from arriero.backends.wire import Broken, HttpReply
-from arriero.core.request import Attempt, Failure, FailureKind, Observation, Timeouts, Unit
+from arriero.core.outcome import Failure, FailureKind, Observation
+from arriero.core.request import Attempt, Timeouts, Unit
 
 
 def seen(subject, body, *, status=200, broken=None):

@@ -6,17 +6,8 @@ import pytest
 
 from arriero.backends.ollama import Ollama
 from arriero.backends.wire import Broken, HttpReply, UnsupportedError
-from arriero.core.request import (
-    Attempt,
-    Content,
-    Failure,
-    FailureKind,
-    Message,
-    Request,
-    Success,
-    Timeouts,
-    Unit,
-)
+from arriero.core.outcome import Failure, FailureKind, Success
+from arriero.core.request import Attempt, Content, Message, Request, Timeouts, Unit
 
 NEVER = Timeouts(inf, inf, inf)
 UNIT = Unit("m:1b", (("num_ctx", 4096), ("num_thread", 2)))

@@ -6,18 +6,8 @@ import pytest
 
 from arriero.backends.openai import OpenAI
 from arriero.backends.wire import HttpReply, UnsupportedError
-from arriero.core.request import (
-    Attempt,
-    Content,
-    Failure,
-    FailureKind,
-    Message,
-    Observation,
-    Request,
-    Success,
-    Timeouts,
-    Unit,
-)
+from arriero.core.outcome import Failure, FailureKind, Observation, Success
+from arriero.core.request import Attempt, Content, Message, Request, Timeouts, Unit
 
 NEVER = Timeouts(inf, inf, inf)
 UNIT = Unit("m", (("num_ctx", 4096),))

@@ -2,7 +2,7 @@ import pytest
 
 from arriero.backends.refusals import refused, retry_after_s
 from arriero.backends.wire import Broken, HttpReply
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 
 HTML = b"<html><head><title>Error</title></head></html>"
 

@@ -7,7 +7,8 @@ from math import inf
 
 from arriero.backends.dialects import backend
 from arriero.backends.wire import HttpCall
-from arriero.core.request import Attempt, AttemptId, FailureKind, Timeouts
+from arriero.core.outcome import FailureKind
+from arriero.core.request import Attempt, AttemptId, Timeouts
 from arriero.engines.deadlines import AWAY_S, BEAT_S, Deadlines
 from arriero.engines.flight import Flight
 

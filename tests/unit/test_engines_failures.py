@@ -11,7 +11,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http_exceptions import BadStatusLine, TransferEncodingError
 
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 from arriero.engines.failures import broken_by
 
 KEY = ConnectionKey("gpu", 1, False, True, None, None, None)  # noqa: FBT003

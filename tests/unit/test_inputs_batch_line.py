@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from arriero.core.request import FailureKind, Message
+from arriero.core.outcome import FailureKind
+from arriero.core.request import Message
 from arriero.inputs.jsonl import parse_json
 from arriero.inputs.lines import Line
 from arriero.inputs.row import BadRow, Row

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from arriero.config.settings import Settings
-from arriero.core.request import Failure, FailureKind, Message, Request, Unit
+from arriero.core.outcome import Failure, FailureKind
+from arriero.core.request import Message, Request, Unit
 from arriero.errors import ConfigError
 from arriero.inputs.bind import Binder
 from arriero.inputs.binding import binding

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from arriero.core.request import FailureKind, Request, Result
+from arriero.core.outcome import FailureKind
+from arriero.core.request import Request, Result
 from arriero.inputs import feed as module
 from arriero.inputs.bind import Binder
 from arriero.inputs.feed import Feed

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arriero.core.request import FailureKind, Message
+from arriero.core.outcome import FailureKind
+from arriero.core.request import Message
 from arriero.inputs.jsonl import own_id_of, parse_json
 from arriero.inputs.lines import Line
 from arriero.inputs.row import BadRow, Row, row_hash

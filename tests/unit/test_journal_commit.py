@@ -5,7 +5,7 @@ import pytest
 from journal_rows import answered, attempt_failed, failed, opened, write
 
 from arriero.core.events import Noted
-from arriero.core.request import Success, Timing, Usage
+from arriero.core.outcome import Success, Timing, Usage
 from arriero.journal.outcome import either, encode
 from arriero.journal.reader import JournalReader
 from arriero.journal.statements import schema, statement, statements

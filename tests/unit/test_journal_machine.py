@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from journal_rows import Ear, answered, attempt_failed, failed, opened, row_hash
 
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 from arriero.journal.check import check
 from arriero.journal.reader import JournalReader
 from arriero.journal.rounds import retry

@@ -8,7 +8,8 @@ import pytest
 from journal_rows import BINDING, UNIT, Ear, answered, attempt_failed, failed, opened, request, upkeep, write
 
 from arriero.core.events import AttemptStarted, FleetChanged, InstanceChanged, Noted
-from arriero.core.request import Failure, FailureKind, Result, Success, Timing, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import Result
 from arriero.errors import StorageError
 from arriero.journal.reader import PAGE_ROWS, JournalReader
 from arriero.journal.statements import statement

@@ -4,7 +4,7 @@ import pytest
 from journal_rows import answered, attempt_failed, failed, opened, write
 
 from arriero.core.batch import BatchStatus
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 from arriero.errors import BindingError, HeldError, StorageError
 from arriero.journal.check import check
 from arriero.journal.reader import JournalReader

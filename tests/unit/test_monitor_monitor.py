@@ -15,19 +15,8 @@ from arriero.core.events import (
     Paused,
     Unpaused,
 )
-from arriero.core.request import (
-    Attempt,
-    Content,
-    Failure,
-    FailureKind,
-    Request,
-    Result,
-    Success,
-    Timeouts,
-    Timing,
-    Unit,
-    Usage,
-)
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import Attempt, Content, Request, Result, Timeouts, Unit
 from arriero.monitor.monitor import Monitor
 from arriero.monitor.tally import InstanceView
 

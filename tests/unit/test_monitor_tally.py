@@ -1,6 +1,6 @@
 import pytest
 
-from arriero.core.request import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
 from arriero.monitor.tally import InstanceView, Tally
 
 VIEW = InstanceView("gpu-01", "http://h:1", "ok", None, 0, None, None)

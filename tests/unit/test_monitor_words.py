@@ -1,6 +1,6 @@
 import pytest
 
-from arriero.core.request import Failure, FailureKind
+from arriero.core.outcome import Failure, FailureKind
 from arriero.monitor.snapshot import Note
 from arriero.monitor.words import (
     FAILURES,

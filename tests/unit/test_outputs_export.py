@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from arriero.core.request import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
 from arriero.errors import BindingError
 from arriero.inputs.row import BadRow, Row, row_hash
 from arriero.journal.stored import StoredResult

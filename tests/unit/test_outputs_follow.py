@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from arriero.core.request import Content, Request, Result, Success, Timing, Unit, Usage
+from arriero.core.outcome import Success, Timing, Usage
+from arriero.core.request import Content, Request, Result, Unit
 from arriero.errors import BindingError, StorageError
 from arriero.inputs.row import Row
 from arriero.journal.done import Done

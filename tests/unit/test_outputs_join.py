@@ -1,6 +1,6 @@
 import pytest
 
-from arriero.core.request import Failure, FailureKind
+from arriero.core.outcome import Failure, FailureKind
 from arriero.errors import BindingError
 from arriero.inputs.row import Row, row_hash
 from arriero.journal.stored import StoredResult

@@ -3,7 +3,7 @@ import json
 import msgspec
 import pytest
 
-from arriero.core.request import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
 from arriero.inputs.row import BadRow, Row
 from arriero.journal.stored import StoredResult, StoredSession
 from arriero.outputs.openai import UNKNOWN, batch_line, session_clocks

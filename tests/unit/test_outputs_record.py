@@ -3,7 +3,8 @@ import json
 import msgspec
 import pytest
 
-from arriero.core.request import Failure, FailureKind, Message, Success, Timing, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import Message
 from arriero.inputs.row import BadRow, Row
 from arriero.journal.stored import StoredResult
 from arriero.outputs.record import RESERVED, record_bytes

@@ -6,8 +6,8 @@ from math import inf
 
 import pytest
 
+from arriero.core.outcome import FailureKind
 from arriero.core.policies.health import ALL_PLACES, Health
-from arriero.core.request import FailureKind
 
 ERROR, REFUSED = FailureKind.SERVER_ERROR, FailureKind.UNREACHABLE
 
@@ -190,7 +190,7 @@ def test_a_gateway_is_paused_and_tried_with_one_attempt_but_never_ejected():
     assert not health.ejected
     assert health.down(0.5)
     assert health.closed(0.9) == ALL_PLACES
-    assert not health.eject(0.9, 5.0, ERROR)
+    assert not health.eject(0.9, ERROR)
     assert health.next_change(0.0) == 1.0
     assert health.closed(1.0) == 0
     assert health.cap() == 1

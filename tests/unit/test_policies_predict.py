@@ -8,9 +8,10 @@ from statistics import fmean
 
 import pytest
 
+from arriero.core.outcome import Success, Timing, Usage
 from arriero.core.policies.predict import Lengths, Pace, room_tokens
 from arriero.core.policies.tokens import PromptTokens
-from arriero.core.request import Content, Request, Success, Timing, Unit, Usage
+from arriero.core.request import Content, Request, Unit
 
 UNIT = Unit("mistral:7b")
 

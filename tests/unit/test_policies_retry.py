@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, REQUEST_FAULTS, FailureKind
 from arriero.core.policies.retry import backoff_s, charges, retry
-from arriero.core.request import HARD_FAULTS, INSTANCE_FAULTS, REQUEST_FAULTS, FailureKind
 
 
 def decide(kind, **changes):

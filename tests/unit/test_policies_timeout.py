@@ -6,9 +6,10 @@ from math import inf
 
 import pytest
 
+from arriero.core.outcome import Success, Timing, Usage
 from arriero.core.policies.predict import Estimate, Pace
 from arriero.core.policies.timeout import TimeoutPolicy
-from arriero.core.request import Success, Timeouts, Timing, Usage
+from arriero.core.request import Timeouts
 
 ESTIMATE = Estimate(prompt_tokens=400.0, output_tokens=200.0, q90_tokens=400.0, q999_tokens=1500.0)
 

@@ -25,7 +25,9 @@ def unit(attempt: Attempt) -> Unit:
     return attempt.request.unit if attempt.request is not None else Unit("")
 
 
-def post(attempt: Attempt, path: str, body: dict[str, object], *, stream: bool, own_connection: bool = False) -> HttpCall:
+def post(
+    attempt: Attempt, path: str, body: dict[str, object], *, stream: bool, own_connection: bool = False
+) -> HttpCall:
     """A call with a JSON body.
 
     Raises:

@@ -11,7 +11,8 @@ from arriero.backends.answers import count
 from arriero.backends.frames import decode, frames
 from arriero.backends.refusals import bad_reply, reported
 from arriero.backends.wire import HttpReply
-from arriero.core.request import Attempt, Failure, Model, Observation, Subject
+from arriero.core.outcome import Failure, Model, Observation, Subject
+from arriero.core.request import Attempt
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from arriero.backends import listings, ollama_answers, turns
 from arriero.backends.calls import content, get, post, unit
 from arriero.backends.refusals import answered, refused
 from arriero.backends.wire import HttpCall, HttpReply, UnsupportedError
-from arriero.core.request import RUNNER_OPTIONS, Attempt, Content, Failure, Outcome
+from arriero.core.outcome import Failure, Outcome
+from arriero.core.request import RUNNER_OPTIONS, Attempt, Content
 
 CHAT = "/api/chat"
 GENERATE = "/api/generate"

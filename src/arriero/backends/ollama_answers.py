@@ -10,7 +10,8 @@ from arriero.backends.answers import count, finish_reason, joined, repeats, same
 from arriero.backends.frames import decode_all, frames
 from arriero.backends.refusals import bad_reply, failure, reported
 from arriero.backends.wire import HttpReply
-from arriero.core.request import Attempt, Failure, FailureKind, Success, Timing, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import Attempt
 
 _NOTHING = (b"", b"null", b'""')
 

@@ -10,7 +10,8 @@ from arriero.backends import listings, openai_answers, turns
 from arriero.backends.calls import content, get, post, unit
 from arriero.backends.refusals import answered, refused
 from arriero.backends.wire import HttpCall, HttpReply, UnsupportedError
-from arriero.core.request import RUNNER_OPTIONS, Attempt, Content, Message, Outcome
+from arriero.core.outcome import Outcome
+from arriero.core.request import RUNNER_OPTIONS, Attempt, Content, Message
 
 CHAT = "/v1/chat/completions"
 EMBED = "/v1/embeddings"

@@ -10,7 +10,8 @@ from arriero.backends.answers import count, finish_reason, joined, repeats, seco
 from arriero.backends.frames import Frames, decode_all, frames
 from arriero.backends.refusals import bad_reply, reported
 from arriero.backends.wire import HttpReply
-from arriero.core.request import Attempt, Failure, Success, Timing, Usage
+from arriero.core.outcome import Failure, Success, Timing, Usage
+from arriero.core.request import Attempt
 
 _NOTHING = (b"", b"null", b'""')
 _MS_PER_S = 1e3

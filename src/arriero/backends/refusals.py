@@ -9,7 +9,7 @@ from math import isfinite
 
 from arriero.backends.texts import Words, meaning, prompt_tokens, words
 from arriero.backends.wire import HttpReply
-from arriero.core.request import Failure, FailureKind
+from arriero.core.outcome import Failure, FailureKind
 
 RETRY_AFTER_S = 300.0
 """What a server may ask us to wait at most, in seconds (DESIGN section 4)."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from arriero.backends.frames import decode
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 
 SHOWN_CHARS = 1000
 """Characters of a foreign text that are kept."""

@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from arriero.core.request import Attempt, FailureKind, Outcome, Timeouts
+from arriero.core.outcome import FailureKind, Outcome
+from arriero.core.request import Attempt, Timeouts
 
 
 class HttpCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from arriero.core.request import Usage
+from arriero.core.outcome import Usage
 from arriero.inputs.row import BadRow, Row
 from arriero.journal.stored import StoredResult
 from arriero.outputs.prompt import Prompt

@@ -11,7 +11,7 @@ from msgspec import structs
 from arriero.client.batch import BATCH, prompt_for
 from arriero.config.settings import Settings
 from arriero.core.batch import BatchStatus, Counts
-from arriero.core.request import Failure, FailureKind
+from arriero.core.outcome import Failure, FailureKind
 from arriero.errors import ConfigError, StorageError
 from arriero.inputs.source import FileSource, Source
 from arriero.journal.lock import holder

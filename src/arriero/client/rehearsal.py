@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from itertools import islice
 
 import msgspec
@@ -25,12 +27,18 @@ JOURNAL_BYTES_A_ROW = 2_000
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it would be sent."""
+    """One request as it would be sent; ``num_predict`` stands among the options only where row or user said it."""
 
     id: str
     model: str
     options: dict[str, object]
     prompt: str
+
+    def words(self) -> str:
+        """All but the prompt: ``id 1   model mistral:7b   num_ctx=8192 temperature=0``."""
+        options = [f"{name}={msgspec.json.encode(value).decode()}" for name, value in self.options.items()]
+        words = [f"id {self.id}", f"model {self.model or '(the only one)'}", " ".join(options)]
+        return safe_text("   ".join(word for word in words if word))
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +57,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
         """For a person."""
         lines = [f"input      {self.rows:,} rows   {self.bad_rows:,} bad lines"]
         for number, request in enumerate(self.requests, 1):
-            lines.append(
-                f"request {number}  id {safe_text(request.id)}   model {safe_text(request.model) or '(the only one)'}"
-            )
+            lines.append(f"request {number}  {request.words()}")
             lines.append(f"           {safe_text(request.prompt, chars=SHOWN_CHARS)}")
         lines += [] if self.fleet is None else self.fleet.lines()
         free, needed = self.disk_free_bytes / 1e9, self.disk_needed_bytes / 1e9
@@ -83,7 +89,7 @@ def dry_run(settings: Settings) -> DryRun:
     return DryRun(
         rows=scan.total or 0,
         bad_rows=scan.bad_rows,
-        models=scan.models,
+        models=_models(scan.models, binder.model),
         requests=tuple(_rendered(request) for request in shown),
         fleet=fleet_ps(settings) if settings.instances else None,
         disk_free_bytes=shutil.disk_usage(".").free,
@@ -92,11 +98,22 @@ def dry_run(settings: Settings) -> DryRun:
     )
 
 
+def _models(counted: Mapping[str, int], default: str) -> dict[str, int]:
+    """Requests by model; the rows without their own are the default's (``""``: it is found out by asking)."""
+    models: Counter[str] = Counter()
+    for name, count in counted.items():
+        models[name or default] += count
+    return dict(models)
+
+
 def _rendered(request: Request) -> Rendered:
     content = request.content
+    options: dict[str, object] = {**dict(request.unit.options), **content.options}
+    if request.max_tokens is not None:
+        options["num_predict"] = request.max_tokens
     return Rendered(
         id=request.id,
         model=request.unit.model,
-        options={**dict(request.unit.options), **content.options},
+        options=options,
         prompt=content.prompt or "\n".join(turn.content for turn in content.messages),
     )

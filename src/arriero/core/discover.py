@@ -6,8 +6,9 @@ from msgspec import structs
 
 from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
+from arriero.core.outcome import Failure, FailureKind, Model, Observation, Outcome, Subject
 from arriero.core.policies.health import Health
-from arriero.core.request import Attempt, Failure, FailureKind, Model, Observation, Outcome, Subject
+from arriero.core.request import Attempt
 from arriero.core.step import Step
 
 NO_ANSWER = frozenset(

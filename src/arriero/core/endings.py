@@ -11,13 +11,14 @@ from arriero.core.events import AttemptEnded, AttemptFailed, Noted
 from arriero.core.fleet import Fleet
 from arriero.core.flight import Flight, Running, Why
 from arriero.core.member import Member, Phase
+from arriero.core.outcome import Failure, FailureKind, Success
 from arriero.core.plan import Plan
 from arriero.core.policies.limit import sample
 from arriero.core.policies.predict import Lengths
 from arriero.core.queue import Open
-from arriero.core.request import BatchId, Failure, FailureKind, Result, Success, Unit
+from arriero.core.request import BatchId, Result, Unit
 from arriero.core.upkeep import Upkeep
-from arriero.core.verdict import Verdict, judge_failure, judge_success
+from arriero.core.verdict import Verdict, judge_failure, judge_success, refund
 from arriero.core.waiting import Waiting
 
 
@@ -185,7 +186,7 @@ class Endings:
             self._upkeep.remind(member, member.health.next_change(now))
             return False
         for entry in member.streak:
-            entry.charged -= 1
+            refund(entry)
         member.streak.clear()
         self._upkeep.ejected(member, failure.kind, now)
         self.take_back(plan, member, begun=False)

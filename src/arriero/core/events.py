@@ -8,7 +8,8 @@ import msgspec
 
 from arriero.core.batch import Batch
 from arriero.core.instance import Instance, InstanceLimit
-from arriero.core.request import Attempt, AttemptId, BatchId, FailureKind, Outcome, Unit
+from arriero.core.outcome import FailureKind, Outcome
+from arriero.core.request import Attempt, AttemptId, BatchId, Unit
 
 
 class AttemptBegan(msgspec.Struct, frozen=True, gc=False):

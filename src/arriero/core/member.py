@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 
 from arriero.core.instance import BackendName, Instance, Kind
+from arriero.core.outcome import Model
 from arriero.core.policies.health import Health
 from arriero.core.policies.limit import Limit
 from arriero.core.policies.predict import Pace
 from arriero.core.queue import Open
-from arriero.core.request import Attempt, AttemptId, Model, Unit
+from arriero.core.request import Attempt, AttemptId, Unit
 from arriero.core.step import Step
 
 

@@ -9,8 +9,9 @@ from typing import Literal
 from arriero.core.books import Books
 from arriero.core.events import FleetChanged
 from arriero.core.fleet import Fleet
+from arriero.core.outcome import HARD_FAULTS
 from arriero.core.plan import Plan
-from arriero.core.request import HARD_FAULTS, Unit
+from arriero.core.request import Unit
 
 _REFUSALS = frozenset(kind.value for kind in HARD_FAULTS)
 
@@ -46,7 +47,9 @@ class Outage:
         Returns:
             Units whose wait is over while others can be served: their requests end as ``expired``.
         """
-        for unit in [unit for unit in self._since if unit not in units or self._fleet.served(unit)]:
+        # What runs after an outage is still waited for: its success ends the outage, its failure does not begin another.
+        quiet = not self._fleet.in_flight
+        for unit in [unit for unit in self._since if (quiet and unit not in units) or self._fleet.served(unit)]:
             del self._since[unit]
         for unit in units:
             if unit not in self._since and not self._fleet.served(unit):

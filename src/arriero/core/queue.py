@@ -17,6 +17,7 @@ class Open:
         request: The request.
         attempts: Attempts started.
         charged: Attempts that count towards the batch's retries; those of an ejected instance are refunded.
+        forgiven: Attempts that failed on an instance which was then out of use, and were not charged.
         failed_on: Instances that failed it; it goes elsewhere while another one serves its unit.
         crashes: Model processes that went down under it; from the first on it is tried alone.
         overloaded_since: When a server first refused it as overloaded, until one takes it; None otherwise.
@@ -30,6 +31,7 @@ class Open:
         "charged",
         "crashes",
         "failed_on",
+        "forgiven",
         "overloaded_since",
         "repeated",
         "request",
@@ -41,6 +43,7 @@ class Open:
         self.request = request
         self.attempts = request.attempts_used
         self.charged = request.attempts_used
+        self.forgiven = 0
         self.failed_on: frozenset[str] = frozenset()
         self.crashes = 0
         self.overloaded_since: float | None = None

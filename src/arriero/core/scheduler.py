@@ -33,6 +33,7 @@ from arriero.core.flight import Flight
 from arriero.core.instance import BackendName, Concurrency
 from arriero.core.member import Member
 from arriero.core.outage import Outage
+from arriero.core.outcome import Failure, FailureKind
 from arriero.core.plan import Plan
 from arriero.core.policies.pick import LongestFirst
 from arriero.core.policies.predict import Lengths
@@ -128,9 +129,12 @@ class Scheduler:
         """What to do now; every decision taken is already in the books."""
         self._upkeep.wake(now)
         self._endings.wake(now)
-        if not self._paused_by and not self._draining:
+        going_on = not self._paused_by and not self._draining
+        if going_on:
             self._endings.end_impossible(self._plan, now)
             self._upkeep.assign(now)
+        self._upkeep.act(now)
+        if going_on:
             for entry in self._dispatch.fill(self._plan, now):
                 self._endings.refuse(self._plan, entry, now)
             for unit in self._outage.check(self._plan, self._waiting.units, now):
@@ -206,12 +210,21 @@ class Scheduler:
     def _drained(self, event: Drained, now: float) -> None:
         self._draining = True
         self._upkeep.stop()
+        self._withdraw(now)
         self._endings.stop_upkeep(self._plan)
 
     def _aborted(self, event: Aborted, now: float) -> None:
         self._draining = True
         self._upkeep.stop()
+        self._withdraw(now)
         self._endings.abort(self._plan)
+
+    def _withdraw(self, now: float) -> None:
+        """What was decided since the last plan, and so not handed out yet, is not started after all."""
+        unsent, self._plan.start = self._plan.start, []
+        self._plan.notices = [notice for notice in self._plan.notices if not isinstance(notice, AttemptStarted)]
+        for attempt in unsent:
+            self._endings.ended(self._plan, AttemptEnded(attempt.id, now, Failure(kind=FailureKind.CANCELLED)), now)
 
     def _batch_opened(self, event: BatchOpened, now: float) -> None:
         self.books.open(event.batch)
@@ -233,7 +246,7 @@ class Scheduler:
 
     def _send_step(self, member: Member, step: Step, dialect: BackendName, now: float) -> None:
         load_s = 0.0 if step.unit is None else self.fleet.pace(member, step.unit).load_s
-        timeouts = step_timeouts(step.purpose, member.health.probe_timeout_s(load_s))
+        timeouts = step_timeouts(step.purpose, member.health.probe_timeout_s(load_s), gateway=member.kind == "gateway")
         attempt = self._flight.send_step(member, step, dialect, now, timeouts)
         self._plan.start.append(attempt)
         self._plan.notices.append(AttemptStarted(attempt, now))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from arriero.core.request import Purpose, Subject, Timeouts, Unit
+from arriero.core.outcome import Subject
+from arriero.core.request import Purpose, Timeouts, Unit
 
 DISCOVER_S = 10.0
 """A listing is answered at once or not at all."""
@@ -21,7 +22,13 @@ class Step(msgspec.Struct, frozen=True):
     unit: Unit | None = None
 
 
-def step_timeouts(purpose: Purpose, probe_s: float) -> Timeouts:
-    """How long a step may take; ``probe_s`` is what the member's health allows a probe."""
-    limit_s = {"discover": DISCOVER_S, "probe": probe_s}.get(purpose, LOAD_S)
+def step_timeouts(purpose: Purpose, probe_s: float, *, gateway: bool) -> Timeouts:
+    """How long a step may take.
+
+    Args:
+        purpose: What for.
+        probe_s: What the member's health allows a probe.
+        gateway: Behind it a probe may have to load the model, and giving up would abort that load for ever.
+    """
+    limit_s = {"discover": DISCOVER_S, "probe": LOAD_S if gateway else probe_s}.get(purpose, LOAD_S)
     return Timeouts(first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s)

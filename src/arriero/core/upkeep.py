@@ -12,18 +12,9 @@ from arriero.core.events import InstanceChanged, Noted, Notice, UpkeepEnded
 from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
+from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, REQUEST_FAULTS, Failure, FailureKind, Outcome, Success
 from arriero.core.policies.health import ALL_PLACES
-from arriero.core.request import (
-    HARD_FAULTS,
-    INSTANCE_FAULTS,
-    REQUEST_FAULTS,
-    Attempt,
-    Failure,
-    FailureKind,
-    Outcome,
-    Success,
-    Unit,
-)
+from arriero.core.request import Attempt, Unit
 from arriero.core.step import Step
 from arriero.core.waiting import Waiting
 
@@ -48,6 +39,7 @@ class Upkeep:
         self._timers: list[tuple[float, int, str]] = []
         self._timer = 0
         self._stopped = False
+        self._attended: dict[str, Member] = {}
         self._reminded: dict[str, float] = {}
         self._busy: set[str] = set()
         self._assignment = Assignment(fleet)
@@ -62,7 +54,7 @@ class Upkeep:
     def joined(self, member: Member, now: float) -> None:
         """A new member is asked what it is."""
         self._tell(InstanceChanged(member.name, "joining", at=now))
-        self.attend(member, now)
+        self.attend(member)
 
     def left(self, member: Member, now: float) -> None:
         """A member is gone."""
@@ -83,7 +75,7 @@ class Upkeep:
         if not member.in_flight and member.single and member.phase is Phase.READY:
             self._assignment.rest(member)
         if member.todo or member.health.ejected:
-            self.attend(member, now)
+            self.attend(member)
 
     def wake(self, now: float) -> None:
         """Attend to every member whose time has come."""
@@ -93,7 +85,7 @@ class Upkeep:
                 del self._reminded[name]
             member = self._fleet.get(name)
             if member is not None:
-                self.attend(member, now)
+                self.attend(member)
                 self._fleet.touch(member, now)
                 again_at = member.health.next_change(now)
                 if again_at > now:  # what is due already was attended to, or waits for an end that comes back here
@@ -106,8 +98,16 @@ class Upkeep:
             self._timer += 1
             heappush(self._timers, (at, self._timer, member.name))
 
-    def attend(self, member: Member, now: float) -> None:
-        """Start the member's next step if one is due and can start."""
+    def attend(self, member: Member) -> None:
+        """Look at the member in this turn: a step may be due."""
+        self._attended[member.name] = member
+
+    def act(self, now: float) -> None:
+        """Start the next step of every member that was attended to, if one is due and can start."""
+        while self._attended:
+            self._begin(self._attended.pop(next(iter(self._attended))), now)
+
+    def _begin(self, member: Member, now: float) -> None:
         if self._stopped or member.phase is Phase.LEFT or member.name in self._busy:
             return
         if member.health.closed(now) >= ALL_PLACES and member.health.next_change(now) > now:
@@ -133,7 +133,7 @@ class Upkeep:
             for unit in units:
                 if member.can_serve(unit) and unit not in member.loaded and not member.todo:
                     member.todo.append(Step("probe", unit=unit))
-                    self.attend(member, now)
+                    self.attend(member)
         for member, unit in self._assignment.due(units):
             self._give(member, unit, now)
 
@@ -155,7 +155,7 @@ class Upkeep:
         else:
             self._generated(member, attempt, outcome, now)
         self._settle(member, now)
-        self.attend(member, now)
+        self.attend(member)
 
     def eject(self, member: Member, kind: FailureKind, now: float) -> None:
         """Take a member out until a probe passes; a failed probe waits twice as long."""
@@ -202,7 +202,7 @@ class Upkeep:
         member.ready_for = None
         self._fleet.touch(member, now)
         self._tell(InstanceChanged(member.name, "loading", unit=unit, at=now))
-        self.attend(member, now)
+        self.attend(member)
 
     def _discovered(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         if member.phase is Phase.JOINING:

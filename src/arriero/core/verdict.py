@@ -7,12 +7,22 @@ from random import Random
 import msgspec
 
 from arriero.core.batch import Batch
+from arriero.core.outcome import Failure, FailureKind, Success
 from arriero.core.policies.retry import charges, retry
 from arriero.core.queue import Open
-from arriero.core.request import Attempt, Failure, FailureKind, Success
+from arriero.core.request import Attempt
 
 CRASHES_MOST = 3
 """A request under which that many model processes went down is quarantined as ``poison`` (DESIGN section 4)."""
+
+
+FORGIVEN_MOST = 10
+"""So often a server's error is laid at an instance's door.
+
+A row that any server answers with an error takes a lone instance out each time; if all of that were refunded, it would never end.
+"""
+
+_MAY_BE_THE_ROWS = frozenset({FailureKind.SERVER_ERROR, FailureKind.BAD_REPLY})
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -29,6 +39,13 @@ class Verdict(msgspec.Struct, frozen=True):
     wait_s: float = 0.0
     charged: bool = False
     failure: Failure | None = None
+
+
+def refund(entry: Open) -> None:
+    """An attempt that was charged failed on an instance that is out of use now: it was not the request's fault."""
+    if entry.forgiven < FORGIVEN_MOST:
+        entry.charged -= 1
+        entry.forgiven += 1
 
 
 def judge_success(entry: Open, attempt: Attempt, success: Success) -> Verdict:
@@ -77,8 +94,10 @@ def judge_failure(
         now: Monotonic seconds.
         random: The scheduler's source of chance.
     """
+    forgiven = forgiven and (failure.kind not in _MAY_BE_THE_ROWS or entry.forgiven < FORGIVEN_MOST)
     charged = charges(failure.kind) and not forgiven
     entry.charged += charged
+    entry.forgiven += charges(failure.kind) and forgiven
     if failure.kind is not FailureKind.OVERLOADED:
         entry.failed_on |= {instance}
         entry.overloaded_since = None

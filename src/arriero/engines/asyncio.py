@@ -13,7 +13,8 @@ from typing import Self
 
 from arriero.backends.wire import Backend, UnsupportedError
 from arriero.core.events import AttemptBegan, AttemptEnded, Event, InstanceLeft
-from arriero.core.request import Attempt, AttemptId, Failure, FailureKind, Outcome
+from arriero.core.outcome import Failure, FailureKind, Outcome
+from arriero.core.request import Attempt, AttemptId
 from arriero.engines.address import Address
 from arriero.engines.deadlines import Deadlines
 from arriero.engines.flight import Flight

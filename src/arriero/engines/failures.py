@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from arriero.backends.wire import Broken
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 
 CUT_SHORT = "Not enough data to satisfy"
 """How the parser words a body that ended before its length or its last chunk; any other complaint is bad HTTP."""

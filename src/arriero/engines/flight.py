@@ -6,7 +6,8 @@ import asyncio
 from math import inf
 
 from arriero.backends.wire import Backend, Broken, HttpCall, HttpReply
-from arriero.core.request import Attempt, FailureKind
+from arriero.core.outcome import FailureKind
+from arriero.core.request import Attempt
 
 
 class Flight:

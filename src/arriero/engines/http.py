@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from arriero.backends.wire import Broken
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 from arriero.engines.address import Address, proxy_for
 from arriero.engines.failures import broken_by
 from arriero.engines.flight import Flight

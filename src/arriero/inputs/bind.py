@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Self
 
 from arriero.config.settings import Settings
-from arriero.core.request import Content, Failure, FailureKind, Message, Request, Unit
+from arriero.core.outcome import Failure, FailureKind
+from arriero.core.request import Content, Message, Request, Unit
 from arriero.errors import ConfigError
 from arriero.inputs.options import BoundOptions, bound_options
 from arriero.inputs.row import CHAT, EMBED, BadLineError, BadRow, Row

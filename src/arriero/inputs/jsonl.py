@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from arriero.core.request import Failure
+from arriero.core.outcome import Failure
 from arriero.inputs.batch_line import batch_line
 from arriero.inputs.body import answer_format, most_tokens
 from arriero.inputs.lines import Line

@@ -6,7 +6,8 @@ import hashlib
 
 import msgspec
 
-from arriero.core.request import Failure, FailureKind, Message
+from arriero.core.outcome import Failure, FailureKind
+from arriero.core.request import Message
 
 CHAT = "/api/chat"
 GENERATE = "/api/generate"

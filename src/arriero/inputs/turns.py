@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from arriero.core.request import Failure, FailureKind, Message
+from arriero.core.outcome import Failure, FailureKind
+from arriero.core.request import Message
 from arriero.inputs.members import is_null, listed, members, short, typed
 from arriero.inputs.row import BadLineError
 

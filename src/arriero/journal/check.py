@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 from arriero.errors import StorageError
 from arriero.journal.reader import JournalReader
 

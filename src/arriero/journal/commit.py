@@ -17,7 +17,8 @@ import msgspec
 
 from arriero.core.batch import BatchStatus
 from arriero.core.events import AttemptFailed, AttemptStarted, Notice, UpkeepEnded
-from arriero.core.request import Attempt, BatchId, Failure, Result, Success
+from arriero.core.outcome import Failure, Success
+from arriero.core.request import Attempt, BatchId, Result
 from arriero.journal.done import Done
 from arriero.journal.outcome import ENCODER, encode, speakable
 from arriero.journal.statements import statement, statement_for

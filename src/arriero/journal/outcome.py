@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from arriero.core.request import Failure, Success, Timing, Usage
+from arriero.core.outcome import Failure, Success, Timing, Usage
 
 ENCODER = msgspec.json.Encoder()
 FAILURE = msgspec.json.Decoder(Failure)

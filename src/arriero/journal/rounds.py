@@ -9,7 +9,8 @@ import apsw
 import msgspec
 
 from arriero.core.batch import BatchStatus
-from arriero.core.request import BatchId, FailureKind
+from arriero.core.outcome import FailureKind
+from arriero.core.request import BatchId
 from arriero.errors import BindingError, StorageError
 from arriero.journal import place
 from arriero.journal.connection import settle, writing

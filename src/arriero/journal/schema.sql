@@ -80,7 +80,7 @@ CREATE TABLE answer (
     attempts INTEGER NOT NULL,            -- made in this round
     attempt INTEGER NOT NULL,             -- id of the deciding one in its session; 0: none
     ended_at REAL NOT NULL,
-    outcome BLOB NOT NULL                 -- JSON of core.request.Success or Failure
+    outcome BLOB NOT NULL                 -- JSON of core.outcome.Success or Failure
 ) STRICT;
 
 -- Failed request attempts, and all attempts that are no requests (preload, unload, probe, discover).

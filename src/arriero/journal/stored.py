@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from arriero.core.batch import BatchStatus
-from arriero.core.request import AttemptId, BatchId, Failure, FailureKind, Success, Timing, Unit, Usage
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import AttemptId, BatchId, Unit
 from arriero.journal.outcome import failure, success
 
 UNIT = msgspec.json.Decoder(Unit)

@@ -21,7 +21,8 @@ from arriero.core.events import (
     Paused,
     Unpaused,
 )
-from arriero.core.request import AttemptId, Failure, Result
+from arriero.core.outcome import Failure
+from arriero.core.request import AttemptId, Result
 from arriero.monitor.histogram import Histogram
 from arriero.monitor.rate import per_s, window_s
 from arriero.monitor.snapshot import Note, Snapshot, Tokens, rounded

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from arriero.core.request import Failure, Success, Unit
+from arriero.core.outcome import Failure, Success
+from arriero.core.request import Unit
 from arriero.monitor.histogram import Histogram
 from arriero.monitor.rate import Rate, per_s
 from arriero.monitor.snapshot import InstanceSnapshot, rounded, unit_words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arriero.core.request import Failure, FailureKind
+from arriero.core.outcome import Failure, FailureKind
 from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Note
 

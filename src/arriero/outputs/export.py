@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from arriero.config.settings import OutputFormat
-from arriero.core.request import Success
+from arriero.core.outcome import Success
 from arriero.inputs.row import BadRow, Row
 from arriero.journal.stored import StoredResult
 from arriero.outputs.join import join

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from arriero.core.request import Failure, FailureKind, Success
+from arriero.core.outcome import Failure, FailureKind, Success
 from arriero.inputs.row import BadRow, Row
 from arriero.journal.stored import StoredResult, StoredSession
 from arriero.monitor.words import FAILURES, failure_words

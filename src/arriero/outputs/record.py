@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from arriero.core.request import Failure, Message, Success, Usage
+from arriero.core.outcome import Failure, Success, Usage
+from arriero.core.request import Message
 from arriero.inputs.row import BadRow, Row
 from arriero.journal.stored import StoredResult
 from arriero.monitor.words import failure_words

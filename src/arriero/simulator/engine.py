@@ -11,7 +11,8 @@ import msgspec
 from msgspec import structs
 
 from arriero.core.events import AttemptBegan, AttemptEnded, Event, InstanceLeft
-from arriero.core.request import Attempt, AttemptId, Failure, FailureKind, Observation, Outcome, Success
+from arriero.core.outcome import Failure, FailureKind, Observation, Outcome, Success
+from arriero.core.request import Attempt, AttemptId
 from arriero.simulator.exchange import STEP, Exchange
 from arriero.simulator.spec import ServerSpec, Truths
 from arriero.simulator.timeline import Alarm, StandstillError, Timeline

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from arriero.core.request import Attempt, Failure, FailureKind, Outcome, Unit
+from arriero.core.outcome import Failure, FailureKind, Outcome
+from arriero.core.request import Attempt, Unit
 from arriero.simulator.spec import Truth
 
 STEP = Truth(prompt_tokens=8, output_tokens=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 import msgspec
@@ -53,51 +54,65 @@ def strike(fault: Fault, server: Server, timeline: Timeline) -> None:
 
 
 def _begin(fault: Fault, server: Server) -> None:
-    troubles = server.troubles
-    match fault.kind:
-        case "crash":
-            server.crash()
-        case "down":
-            server.go_down()
-        case "hang":
-            server.stop()
-        case "straggler":
-            server.struck["straggler"] += server.holds > 0
-            server.go_on(fault.value)
-        case "garbage":
-            troubles.garbage = True
-        case "errors":
-            troubles.error_share = fault.value
-        case "storm" | "storm with retry-after":
-            troubles.storm = True
-            troubles.retry_after_s = fault.value or None
-        case "foreign":
-            server.crowd(round(fault.value))
-        case "evict":
-            server.evict()
-        case "load fails":
-            troubles.failing_loads = round(fault.value)
-            server.crash()
-        case "locked":
-            troubles.locked = True
+    server.struck[fault.kind] += fault.kind == "straggler" and server.holds > 0
+    _BEGIN[fault.kind](server, fault.value)
 
 
 def _end(fault: Fault, server: Server) -> None:
-    troubles = server.troubles
-    match fault.kind:
-        case "down":
-            server.come_up()
-        case "hang" | "straggler":
-            server.go_on()
-        case "garbage":
-            troubles.garbage = False
-        case "errors":
-            troubles.error_share = 0.0
-        case "storm" | "storm with retry-after":
-            troubles.storm = False
-        case "foreign":
-            server.crowd(0)
-        case "locked":
-            troubles.locked = False
-        case _:
-            pass
+    end = _END.get(fault.kind)
+    if end is not None:
+        end(server)
+
+
+def _storm(server: Server, retry_after_s: float) -> None:
+    server.troubles.storm = True
+    server.troubles.retry_after_s = retry_after_s or None
+
+
+def _calm(server: Server) -> None:
+    server.troubles.storm = False
+
+
+def _garbage(server: Server, value: float) -> None:
+    server.troubles.garbage = not value
+
+
+def _errors(server: Server, share: float) -> None:
+    server.troubles.error_share = share
+
+
+def _fail_loads(server: Server, loads: float) -> None:
+    server.troubles.failing_loads = round(loads)
+    server.crash()
+
+
+def _lock(server: Server, value: float) -> None:
+    server.troubles.locked = not value
+
+
+_BEGIN: dict[FaultKind, Callable[[Server, float], None]] = {
+    "crash": lambda server, _: server.crash(),
+    "down": lambda server, _: server.go_down(),
+    "hang": lambda server, _: server.stop(),
+    "straggler": lambda server, share: server.go_on(share),
+    "garbage": _garbage,
+    "errors": _errors,
+    "storm": _storm,
+    "storm with retry-after": _storm,
+    "foreign": lambda server, slots: server.crowd(round(slots)),
+    "evict": lambda server, _: server.evict(),
+    "load fails": _fail_loads,
+    "locked": _lock,
+}
+
+_END: dict[FaultKind, Callable[[Server], None]] = {
+    "down": lambda server: server.come_up(),
+    "hang": lambda server: server.go_on(),
+    "straggler": lambda server: server.go_on(),
+    "garbage": lambda server: _garbage(server, 1.0),
+    "errors": lambda server: _errors(server, 0.0),
+    "storm": _calm,
+    "storm with retry-after": _calm,
+    "foreign": lambda server: server.crowd(0),
+    "locked": lambda server: _lock(server, 1.0),
+}

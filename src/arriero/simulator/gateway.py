@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arriero.core.request import Failure, FailureKind
+from arriero.core.outcome import Failure, FailureKind
 from arriero.simulator.exchange import Exchange
 from arriero.simulator.server import Server
 from arriero.simulator.spec import ServerSpec

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from math import inf
 from random import Random
-from typing import Literal, TypeAlias
 
 from arriero.core.events import (
     BatchCancelled,
     BatchOpened,
-    Drained,
     Event,
     InputReady,
     InstanceJoined,
     InstanceLeft,
-    Notice,
 )
 from arriero.core.instance import Instance
-from arriero.core.policies.timeout import TimeoutPolicy
-from arriero.core.request import Attempt, AttemptId, BatchId, Result
-from arriero.core.scheduler import Scheduler
+from arriero.core.request import BatchId, Result
 from arriero.drive import BEAT_S, drive
-from arriero.simulator.engine import Host, SimulatedEngine
+from arriero.simulator.engine import Host
 from arriero.simulator.fault import strike
 from arriero.simulator.feed import Key, ListFeed, SlowSink
 from arriero.simulator.gateway import Gateway
 from arriero.simulator.server import Server
+from arriero.simulator.session import End, Session, Watch
 from arriero.simulator.spec import ServerSpec
 from arriero.simulator.timeline import Timeline
 from arriero.simulator.world import World
-
-End: TypeAlias = Literal["finished", "stopped", "crashed"]
 
 SESSIONS_MOST = 12
 """So often a batch may be resumed before it must have ended."""
@@ -47,100 +40,6 @@ SCAN_PARTS = 4
 
 class CrashError(Exception):
     """Our own process dies here."""
-
-
-class Watch:
-    """Sees everything in a run; a test overrides what it wants to check."""
-
-    def opened(self, session: Session) -> None:
-        """A session begins: the scheduler knows nothing yet."""
-
-    def starts(self, session: Session, attempt: Attempt) -> None:
-        """The scheduler has an attempt started; it is in its books already."""
-
-    def cancels(self, session: Session, attempt: AttemptId) -> None:
-        """The scheduler asks for an end."""
-
-    def happened(self, session: Session, event: Event | Notice) -> None:
-        """An event was told, or a notice given."""
-
-    def results(self, session: Session, results: Sequence[Result]) -> None:
-        """Results were handed to the sink."""
-
-    def turned(self, session: Session) -> None:
-        """One turn of the loop is over."""
-
-    def closed(self, session: Session, end: End) -> None:
-        """A session has ended."""
-
-
-class _WatchedEngine(SimulatedEngine):
-    """The engine, with somebody who looks on."""
-
-    session: Session
-
-    def start(self, attempt: Attempt) -> None:
-        """Look, then send."""
-        self.session.watch.starts(self.session, attempt)
-        super().start(attempt)
-
-    def cancel(self, attempt: AttemptId) -> None:
-        """Look, then hang up."""
-        self.session.watch.cancels(self.session, attempt)
-        super().cancel(attempt)
-
-
-class Session:
-    """One life of our process in a world.
-
-    Attributes:
-        number: 0 for the first.
-        scheduler: The scheduler of this life.
-        engine: Its engine.
-    """
-
-    def __init__(self, run: Run, number: int, watch: Watch) -> None:
-        world = run.world
-        self.number = number
-        self.world = world
-        self.watch = watch
-        self.sink = run.sink
-        self.scheduler = Scheduler(
-            concurrency=world.concurrency,
-            timeout=TimeoutPolicy(),
-            random=Random(f"{world.seed} scheduler {number}"),
-            rank=world.rank,
-        )
-        random = Random(f"{world.seed} engine {number}")
-        self.engine = _WatchedEngine(run.timeline, run.hosts, world.truths, random, world.chaos)
-        self.engine.session = self
-        self.feeds: dict[BatchId, ListFeed] = {}
-        self.away_s = 0.0
-
-    # It is the sink of ``drive``, so that results are seen before they are kept.
-
-    def record(self, results: Sequence[Result], notices: Sequence[Notice]) -> None:
-        """Show the results, then hand them on."""
-        self.watch.results(self, results)
-        self.sink.record(results, notices)
-
-    def room(self) -> bool:
-        """Whether the sink keeps up."""
-        return self.sink.room()
-
-    def observe(self, event: Event | Notice, now: float) -> None:
-        """Show what happened."""
-        self.watch.happened(self, event)
-
-    def done(self) -> bool:
-        """Whether the loop may end: everything has, or it was drained."""
-        scheduler = self.scheduler
-        self.watch.turned(self)
-        if scheduler.stop_reason and not scheduler.draining:
-            scheduler.tell(Drained(), self.engine.now())
-        if scheduler.in_flight:
-            return False
-        return scheduler.draining or all(scheduler.finished(batch) for batch in self.feeds)
 
 
 class Run:
@@ -200,7 +99,7 @@ class Run:
 
     def _live(self, number: int) -> End:
         """One session, from joining to its end."""
-        session = self._session = Session(self, number, self.watch)
+        session = self._session = Session(self.world, number, self.watch, self.timeline, self.hosts, self.sink)
         scheduler, now = session.scheduler, self.timeline.now
         self.watch.opened(session)
         for instance in self._instances.values():
@@ -221,6 +120,7 @@ class Run:
         try:
             loop.send(None)
         except StopIteration:
+            self._session = None
             end = "stopped" if scheduler.draining else "finished"
             while not self.sink.idle:
                 self.timeline.step()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from random import Random
 
-from arriero.core.request import Failure, FailureKind, Model, Observation, Success, Timing, Unit, Usage
+from arriero.core.outcome import Failure, FailureKind, Model, Observation, Success, Timing, Usage
+from arriero.core.request import Unit
 from arriero.simulator.exchange import Exchange
 from arriero.simulator.slots import Slots
 from arriero.simulator.spec import ServerSpec, answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from arriero.core.request import Failure, FailureKind
+from arriero.core.outcome import Failure, FailureKind
 from arriero.simulator.exchange import Exchange
 
 

@@ -7,7 +7,8 @@ from random import Random
 
 import msgspec
 
-from arriero.core.request import BatchId, Content, Failure, FailureKind, Request, Result, Unit
+from arriero.core.outcome import Failure, FailureKind
+from arriero.core.request import BatchId, Content, Request, Result, Unit
 from arriero.simulator.spec import Truth, Truths
 
 CHARS_PER_TOKEN = 4.0
@@ -89,6 +90,11 @@ def requests(
         else:
             rows.append(row)
     return rows, truths
+
+
+def chance(random: Random, share: float) -> bool:
+    """Whether something of this share happens now."""
+    return random.random() < share
 
 
 def _lognormal(random: Random, mean: float, deviation: float, least: int, most: int) -> int:

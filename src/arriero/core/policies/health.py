@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from math import inf
 
-from arriero.core.request import HARD_FAULTS, INSTANCE_FAULTS, FailureKind
+from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, FailureKind
 
 # Constants as simulated for pick (docs/decisions): no request lost in any of the seeded worlds, and an
 # instance with 30 % errors loses 0.01 of the batch's efficiency.
@@ -201,7 +201,7 @@ class Health:
     def next_change(self, now: float) -> float:
         """When a place opens again or a probe is due, in monotonic seconds; ``inf`` if nothing is pending."""
         if self.ejected:
-            return self.probe_at
+            return max(self.probe_at, self._overloaded_until)
         if self.closed(now) >= ALL_PLACES:
             return max(self._out_until, self._overloaded_until)
         return self._reopen_at[0] if self.closed(now) else inf

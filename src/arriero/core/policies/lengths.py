@@ -8,8 +8,9 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from arriero.core.outcome import Usage
 from arriero.core.policies.tokens import PromptTokens
-from arriero.core.request import Request, Unit, Usage
+from arriero.core.request import Request, Unit
 
 # Constants as simulated for pick (docs/decisions): at 1,000 requests an order by learned length lifts
 # the efficiency of a fleet from 0.91 to 0.98.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from arriero.core.request import HARD_FAULTS, INSTANCE_FAULTS, FailureKind
+from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, FailureKind
 
 BACKOFF_S = 1.0
 """Upper end of the first wait; DESIGN section 6: full jitter 1 s x 2^n."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from arriero.core.request import Failure, FailureKind, Outcome, Success
+from arriero.core.outcome import Failure, FailureKind, Outcome, Success
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arriero.core.request import Success, Timing
+from arriero.core.outcome import Success, Timing
 
 FILL = 0.1
 """Each further attempt that runs slows every one by this share; simulated: 0, 0.1 and 0.5 lie within 0.01."""
