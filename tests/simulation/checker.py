@@ -8,20 +8,11 @@ from collections.abc import Sequence
 
 from arriero.core.events import AttemptEnded, AttemptFailed, Event, InstanceChanged, Noted, Notice
 from arriero.core.flight import Running
-from arriero.core.request import (
-    INSTANCE_FAULTS,
-    TRANSITIONS,
-    Attempt,
-    AttemptId,
-    Failure,
-    FailureKind,
-    Request,
-    Result,
-    State,
-    Success,
-)
+from arriero.core.outcome import INSTANCE_FAULTS, Failure, FailureKind, Success
+from arriero.core.request import TRANSITIONS, Attempt, AttemptId, Request, Result, State, Unit
 from arriero.simulator.feed import Key, key_of
-from arriero.simulator.run import End, Run, Session, Watch
+from arriero.simulator.run import Run
+from arriero.simulator.session import End, Session, Watch
 from arriero.simulator.spec import answer
 from arriero.simulator.world import World
 
@@ -35,7 +26,7 @@ DAY_S = 86_400.0
 """A world that takes longer makes no progress (P6)."""
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """A promise was broken."""
 
 
@@ -56,8 +47,9 @@ class Checker(Watch):
 
     def _reset(self) -> None:
         self.open: dict[AttemptId, Attempt] = {}
-        self.where: dict[tuple[str, int], dict[AttemptId, Attempt]] = {}
-        self.lives: dict[str, int] = {}
+        self.lives: dict[AttemptId, int] = {}
+        self.resident: dict[int, Unit | None] = {}
+        self.landed: dict[Key, None] = {}
         self.ended: dict[Key, Result] = {}
         self.state: dict[Key, State] = {}
         self.turns = 0
@@ -65,12 +57,13 @@ class Checker(Watch):
 
     def check(self, promise: bool, words: str) -> None:
         if not promise:
-            raise Broken(words)
+            raise BrokenError(words)
 
     # What the run tells.
 
     def opened(self, session: Session) -> None:
         self._reset()
+        self.opened_at = session.engine.now()
         self._digest("opened", session.number)
 
     def starts(self, session: Session, attempt: Attempt) -> None:
@@ -80,19 +73,20 @@ class Checker(Watch):
         self.check(attempt.id not in self.open, f"attempt {attempt.id} started twice")
         self.check(attempt.max_tokens > 0, "a generation without a bound runs for ever")
         member = scheduler.fleet[attempt.instance]
-        running = {key: one for key, one in self.open.items() if one.instance == member.name and self._here(key)}
+        running = {key: one for key, one in self.open.items() if one.instance == member.name}
         self.seen[f"purpose {attempt.purpose}"] += 1
         if attempt.unit is not None:
             limit = scheduler.fleet.limit(member, attempt.unit).limit(now)
-            self.check(len(running) < limit, f"P10: {attempt.purpose} starts on {member.name} with {len(running)} of {limit}")
+            self.check(
+                len(running) < limit, f"P10: {attempt.purpose} starts on {member.name} with {len(running)} of {limit}"
+            )
         self.started.append(attempt)
         self.open[attempt.id] = attempt
         self.lives[attempt.id] = member.index
+        if attempt.purpose in ("preload", "unload"):
+            self.resident[member.index] = None
         if attempt.request is not None:
             self._request_starts(session, attempt, attempt.request, running)
-
-    def _here(self, attempt: AttemptId) -> bool:
-        return True
 
     def _request_starts(
         self, session: Session, attempt: Attempt, request: Request, running: dict[AttemptId, Attempt]
@@ -102,8 +96,13 @@ class Checker(Watch):
         total = scheduler.fleet.total
         requests = [one for one in self.open.values() if one.request is not None]
         self.check(total is None or len(requests) <= total, f"{len(requests)} requests in flight, -c is {total}")
-        self.check(member.usable, f"a request starts on {member.name}, which is out of use")
-        self.check(member.serves(request.unit), f"a request starts on {member.name}, which does not hold its unit")
+        self.check(not member.health.down(now), f"a request starts on {member.name}, which is out of use")
+        if member.backend == "ollama" and member.kind == "server":
+            held = self.resident.get(member.index)
+            self.check(held == request.unit, f"a request starts on {member.name}, which does not hold its unit")
+        failed_on = scheduler._flight._running[attempt.id].entry.failed_on
+        back = member.name in failed_on and not member.alone and scheduler.fleet.others(request.unit, failed_on)
+        self.check(not back, f"{key} goes back to {member.name}, where it failed")
         closed = member.health.closed(now)
         limit = scheduler.fleet.limit(member, request.unit).limit(now)
         self.check(len(running) + closed < limit, f"a request starts on a closed place of {member.name}")
@@ -114,8 +113,12 @@ class Checker(Watch):
         self.check(not alike, f"{key} runs twice at once")
         self.check(key not in self.ended, f"{key} is sent after its end")
         self.check(key not in self.committed, f"{key} is sent although its result is kept")
+        if request.round and not self.sent[key]:
+            self.seen[f"{State.FINISHED} -> {State.WAITING}"] += 1
         self.sent[key] += 1
         self.check(self.sent[key] <= SENDINGS_MOST, f"{key} was sent {self.sent[key]} times")
+        if key in self.landed:
+            self._move(key, State.WAITING)
         self._move(key, State.RUNNING)
 
     def cancels(self, session: Session, attempt: AttemptId) -> None:
@@ -130,7 +133,9 @@ class Checker(Watch):
                 self.seen[f"{attempt.purpose} {event.outcome.kind.value}"] += 1
                 self.check(event.outcome.kind in FailureKind, "P14: a kind outside the list")
             if attempt is not None and attempt.request is not None:
-                self._move(key_of(attempt.request), State.WAITING)
+                self.landed[key_of(attempt.request)] = None
+            if attempt is not None and attempt.purpose == "preload" and isinstance(event.outcome, Success):
+                self.resident[self.lives[attempt.id]] = attempt.unit
         elif isinstance(event, AttemptFailed):
             self.seen["charged" if event.charged else "not charged"] += 1
         elif isinstance(event, InstanceChanged):
@@ -158,6 +163,10 @@ class Checker(Watch):
         self._nothing_idles(session, now)
         self._classes_are_strict(session)
         self.started.clear()
+        for key in self.landed:
+            if key not in self.ended and self.state[key] is State.RUNNING and key not in self._running():
+                self._move(key, State.WAITING)
+        self.landed.clear()
 
     def closed(self, session: Session, end: End) -> None:
         self._digest("closed", end)
@@ -183,6 +192,9 @@ class Checker(Watch):
             for row in batch.rows:
                 key = key_of(row.request if isinstance(row, Result) else row)
                 self.check(key in run.sink.kept, f"P1: {key} has no result")
+
+    def _running(self) -> set[Key]:
+        return {key_of(one.request) for one in self.open.values() if one.request is not None}
 
     # What must hold.
 
@@ -295,12 +307,16 @@ class Checker(Watch):
                 result.attempts > retries or outcome.repeated,
                 f"{key_of(request)} ends as {outcome.kind.value} after {result.attempts} of {retries + 1} attempts",
             )
+        if outcome.kind in (FailureKind.OVERLOADED, FailureKind.EXPIRED):
+            waited_s = result.ended_at - self.opened_at
+            most_s = next(rows.batch.max_wait_s for rows in self.world.batches if rows.batch.id == request.batch)
+            self.check(waited_s >= most_s, f"{key_of(request)} was given up after {waited_s:.1f} of {most_s} s")
         truth = self.world.truths[request.batch, request.position]
         if outcome.kind is FailureKind.TOO_LONG:
             self.check(truth.prompt_tokens + truth.output_tokens > 1024, f"{key_of(request)} was not too long")
 
     def _move(self, key: Key, to: State) -> None:
-        """Only transitions of the table happen; an ended attempt leaves its request waiting until a result says more."""
+        """Only transitions of the table happen."""
         was = self.state.get(key, State.WAITING)
         if was is not to:
             self.check(to in TRANSITIONS[was], f"{key} went from {was} to {to}")
@@ -310,7 +326,9 @@ class Checker(Watch):
     def _stuck(self, session: Session) -> str:
         scheduler = session.scheduler
         waiting = {unit.model: count for unit, count in scheduler._waiting.units.items()}
-        members = {member.name: (member.phase.value, member.health.ejected, member.in_flight) for member in scheduler.fleet}
+        members = {
+            member.name: (member.phase.value, member.health.ejected, member.in_flight) for member in scheduler.fleet
+        }
         return f"waiting {waiting}, in flight {scheduler.in_flight}, members {members}"
 
     def _digest(self, *what: object) -> None:

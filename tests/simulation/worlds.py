@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from checker import Broken, Checker
+from checker import BrokenError, Checker
 
+from arriero.simulator.mishaps import KINDS
 from arriero.simulator.run import Run
-from arriero.simulator.seeded import KINDS, world
+from arriero.simulator.seeded import world
 from arriero.simulator.timeline import StandstillError
 from arriero.simulator.world import World
 
@@ -26,7 +27,7 @@ def live(made: World) -> Lived:
     """Run a world under the eyes of a checker.
 
     Raises:
-        Broken: A promise was broken; the message holds the line that does it again.
+        BrokenError: A promise was broken; the message holds the line that does it again.
     """
     checker = Checker(made)
     run = Run(made, checker)
@@ -36,7 +37,7 @@ def live(made: World) -> Lived:
     except (AssertionError, StandstillError, LookupError, ValueError, TypeError, AttributeError) as error:
         again = f"{CHOSEN}={made.seed} python -m pytest tests/simulation/test_promises.py -x"
         words = f"seed {made.seed} ({KINDS[made.seed % len(KINDS)]}) at {run.timeline.now:.3f} s: {error}\n    {again}"
-        raise Broken(words) from error
+        raise BrokenError(words) from error
     lived = Lived(checker.seen)
     lived.update({f"fault {kind}": count for kind, count in run.struck.items()})
     lived["sink full"] += run.sink.waits

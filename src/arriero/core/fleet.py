@@ -29,12 +29,16 @@ class Fleet:
         concurrency: What the user allows over the whole fleet.
         in_flight: Requests in flight over the fleet; upkeep is not counted.
         usable: Members that are ready and not ejected.
+        coming: Members that will soon serve; while there are any, a fixed total is dealt out evenly.
     """
 
     def __init__(self, concurrency: Concurrency) -> None:
         self.concurrency = concurrency
         self.in_flight = 0
         self.usable = 0
+        self.coming = 0
+        self._joining = 0
+        self._dealt: int | None = None
         self._members: dict[str, Member] = {}
         self._rooms: dict[Unit, list[_Entry]] = {}
         self._joined = 0
@@ -57,6 +61,7 @@ class Fleet:
         """A new member, or the same name again under a new description."""
         self._joined += 1
         member = self._members[instance.name] = Member(instance, self._joined)
+        self._count(member)
         return member
 
     def leave(self, name: str) -> Member | None:
@@ -64,8 +69,10 @@ class Fleet:
         member = self._members.pop(name, None)
         if member is not None:
             member.entry += 1
+            self._joining -= member.awaited and not member.counted
+            self.coming -= member.awaited
             self.usable -= member.counted
-            member.counted = False
+            member.counted = member.awaited = False
         return member
 
     @property
@@ -116,15 +123,35 @@ class Fleet:
         cap = member.health.cap()
         if cap is not None:
             most = min(most, cap)
+        share = self._share()
+        if share is not None:
+            most = min(most, share)
         return most - member.in_flight - member.health.closed(now)
 
     def touch(self, member: Member, now: float) -> None:
         """Something about the member changed: its place in the heaps is found anew."""
         member.entry += 1
-        usable = member.usable
+        self._count(member)
+        self._offer(member, now)
+
+    def _share(self) -> int | None:
+        """Of ``-c N``, what one member is given while others are awaited; None once all are here.
+
+        Who is ready first would otherwise be given all of it: N requests would wait there while the others stand idle.
+        """
+        total = self.total
+        return None if total is None or not self.coming else -(-total // (self.usable + self._joining))
+
+    def _count(self, member: Member) -> None:
+        usable, coming = member.usable, member.coming
         self.usable += usable - member.counted
-        member.counted = usable
-        if not usable:
+        self._joining += (coming and not usable) - (member.awaited and not member.counted)
+        self.coming += coming - member.awaited
+        member.counted, member.awaited = usable, coming
+
+    def _offer(self, member: Member, now: float) -> None:
+        """Put the member into the heap of each unit that it serves and has room for."""
+        if not member.usable:
             return
         for unit, heap in self._rooms.items():
             if member.serves(unit) and self.room(member, unit, now) > 0:
@@ -138,6 +165,11 @@ class Fleet:
             for member in self:
                 if member.serves(unit):
                     self._push(heap, member, unit)
+        share = self._share()
+        if share != self._dealt:
+            self._dealt = share
+            for member in self:
+                self._offer(member, now)
         while heap:
             _, _, entry, member = heap[0]
             if entry == member.entry and member.serves(unit) and self.room(member, unit, now) > 0:

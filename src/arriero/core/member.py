@@ -52,12 +52,14 @@ class Member:
         noted: Codes of what was said of it once.
         rtt_s: Seconds of the quickest exchange that computes nothing; None if unknown.
         counted: Whether the fleet counts it as usable.
+        awaited: Whether the fleet counts it as coming.
         entry: Number of its newest entry in the room heaps; older ones are stale.
     """
 
     __slots__ = (
         "alone",
         "answers",
+        "awaited",
         "backend",
         "contexts",
         "counted",
@@ -112,6 +114,7 @@ class Member:
         self.noted: set[str] = set()
         self.rtt_s: float | None = None
         self.counted = False
+        self.awaited = False
         self.entry = 0
 
     @property
@@ -138,6 +141,13 @@ class Member:
     def trusted(self) -> bool:
         """Usable, and not only let in again to find out whether it is."""
         return self.usable and self.health.down_since is None
+
+    @property
+    def coming(self) -> bool:
+        """Whether it will soon serve: it is being asked what it is, or loads its unit."""
+        if self.phase is Phase.JOINING:
+            return not self.health.ejected
+        return self.usable and self.single and self.unit is not None and self.ready_for is None
 
     @property
     def settled(self) -> bool:

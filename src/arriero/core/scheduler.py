@@ -140,7 +140,9 @@ class Scheduler:
             for unit in self._outage.check(self._plan, self._waiting.units, now):
                 self._endings.expire(self._plan, unit, now)
         plan, self._plan = self._plan, Plan()
-        plan.wake_at = inf if self._draining else min(self._upkeep.wake_at, self._endings.wake_at, self._outage.wake_at)
+        if not self._draining:
+            outage_at = self._outage.wake_at if going_on else inf  # it is not looked at while somebody paused
+            plan.wake_at = min(self._upkeep.wake_at, self._endings.wake_at, outage_at)
         return plan
 
     @property

@@ -32,6 +32,7 @@ OTHERS = (
     "chaos",
     "late",
     "missing",
+    "lone model",
     "leave and join",
     "drain",
     "abort",
@@ -140,6 +141,14 @@ def _behind_gateway(made: World, random: Random) -> World:
     return structs.replace(made, servers=(gateway, *rest), instances=(instance, *kept))
 
 
+def _lone_model(made: World, random: Random) -> World:
+    """Only one instance has the second model, and it goes down for long."""
+    lone, *others = made.servers
+    servers = (lone, *(structs.replace(other, models=lone.models[:1]) for other in others))
+    down = Fault(kind="down", server=lone.name, at=random.uniform(2.0, 15.0), lasts_s=random.choice((5.0, 400.0)))
+    return structs.replace(made, servers=servers, faults=(*made.faults, down))
+
+
 MISHAPS: dict[str, Callable[[World, Random], World]] = {
     "gap": lambda made, random: structs.replace(
         made, gaps=((random.uniform(2.0, 15.0), random.choice((20.0, 900.0))),)
@@ -158,5 +167,6 @@ MISHAPS: dict[str, Callable[[World, Random], World]] = {
     "limit": _scripted((6.0, LimitSet(InstanceLimit(1, 1, 1), "s0")), (12.0, LimitSet(InstanceLimit(2, 4, 16), "s0"))),
     "slow disk": lambda made, _: structs.replace(made, commit_s=4.0, sink_most=5),
     "gateway": _behind_gateway,
+    "lone model": _lone_model,
     "openai": lambda made, _: _change(made, 0, dialect="openai", timings=False),
 }

@@ -38,8 +38,9 @@ def world(seed: int) -> World:
 def _quiet(seed: int, random: Random, kinds: set[str]) -> World:
     """Servers and rows, with nothing wrong yet."""
     servers = tuple(_server(f"s{number}", random) for number in range(random.randint(2, 4)))
-    units = tuple(Unit(model) for model in (MODELS if "two models" in kinds else MODELS[:1]))
-    if "two models" in kinds:
+    models = MODELS if kinds & {"two models", "lone model"} else MODELS[:1]
+    units = tuple(Unit(model) for model in models)
+    if len(models) > 1:
         servers = tuple(structs.replace(server, models=MODELS) for server in servers)
     batches: list[Rows] = []
     truths: Truths = {}
