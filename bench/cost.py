@@ -1,4 +1,6 @@
-"""CPU a request beside the guide's asyncio script, against a server that answers at once. Usage: python bench/cost.py [ROWS]
+"""CPU a request beside the guide's asyncio script, against a server that answers at once.
+
+Usage: python bench/cost.py [ROWS]
 
 Prints, for each client: CPU microseconds a request (user and system of the whole process, start included), the same without
 the start, wall seconds and peak memory. Runs are interleaved; the median of three is printed.

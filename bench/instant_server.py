@@ -1,4 +1,7 @@
-"""An Ollama that answers at once: what is left is the cost of the client. Usage: python bench/instant_server.py PORT_FILE"""
+"""An Ollama that answers at once: what is left is the cost of the client.
+
+Usage: python bench/instant_server.py PORT_FILE
+"""
 
 from __future__ import annotations
 

@@ -116,6 +116,8 @@ async def drive(
             engine.start(attempt)
         if done():
             return
+        # What ended unsent left the window after it was filled: there is room again, and perhaps no event will ever say so.
+        more_now = more_now or (bool(open_feeds) and any(not result.attempt for result in plan.results))
         until = now if more_now else min(plan.wake_at, now + beat_s)
         events = await engine.wait(until)
         now = engine.now()

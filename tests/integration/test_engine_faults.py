@@ -7,7 +7,8 @@ from fake_ollama import INSTANT, FakeOllama, Fault, Speed, answer
 from flying import SESSION, attempt, ended, events_until, failure, looped, outcome, outcomes, text, until_begun
 
 from arriero.backends.wire import Backend
-from arriero.core.request import FailureKind, Success, Timeouts
+from arriero.core.outcome import FailureKind, Success
+from arriero.core.request import Timeouts
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
 

@@ -14,7 +14,8 @@ from fake_ollama import INSTANT, FakeOllama, Fault, answer
 from flying import SESSION, attempt, ended, events_until, failure, looped, outcome, text
 
 from arriero.backends.wire import Backend
-from arriero.core.request import FailureKind, Timeouts
+from arriero.core.outcome import FailureKind
+from arriero.core.request import Timeouts
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
 

@@ -12,7 +12,7 @@ from fake_ollama import INSTANT, FakeOllama, answer
 from flying import SESSION, attempt, failure, looped, outcome, text
 
 from arriero.backends.wire import Backend
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
 

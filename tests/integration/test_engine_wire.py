@@ -12,7 +12,7 @@ from fake_ollama import INSTANT, FakeOllama, Fault, answer
 from flying import SESSION, attempt, events_until, failure, looped, outcome, outcomes, text
 
 from arriero.backends.wire import Backend
-from arriero.core.request import FailureKind
+from arriero.core.outcome import FailureKind
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
 

@@ -28,7 +28,8 @@ from flying import (
 from replay import Replay
 
 from arriero.backends.wire import Backend
-from arriero.core.request import FailureKind, Observation, Success, Timeouts, Unit
+from arriero.core.outcome import FailureKind, Observation, Success
+from arriero.core.request import Timeouts, Unit
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
 

@@ -16,19 +16,8 @@ from pathlib import Path
 import pytest
 
 from arriero.core.events import AttemptFailed
-from arriero.core.request import (
-    Attempt,
-    Content,
-    Failure,
-    FailureKind,
-    Request,
-    Result,
-    Success,
-    Timeouts,
-    Timing,
-    Unit,
-    Usage,
-)
+from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.request import Attempt, Content, Request, Result, Timeouts, Unit
 from arriero.errors import HeldError
 from arriero.journal.check import check
 from arriero.journal.journal import Journal

@@ -83,6 +83,28 @@ def test_the_advice_says_whether_c_fits_the_slots(slots, concurrency, instances,
     assert slots_advice(slots, concurrency, instances=instances) == words
 
 
+@pytest.mark.parametrize(
+    ("answered", "restored", "seen"),
+    [
+        ((3, 6), 0, True),  # three answers a slot
+        ((3, 5), 0, False),
+        ((20, 4), 0, True),  # twice as many as -c lets run
+        ((20, 4), 1, False),
+        ((90, 0), 0, False),  # nothing is known of the second instance
+    ],
+)
+def test_a_first_guess_of_the_slots_is_no_advice(answered, restored, seen):
+    instances = tuple(
+        InstanceSnapshot(name=str(slots), slots=slots, succeeded=count)
+        for slots, count in zip((1, 2), answered, strict=True)
+    )
+    counts = Counts(total=100, succeeded=sum(answered))
+    snapshot = Snapshot(state="finished", counts=counts, instances=instances, restored=restored)
+    said = summary(snapshot, target="r", written=[], concurrency=Concurrency(12, learned=False))
+
+    assert any(line.startswith("slots ") for line in said) == seen
+
+
 def test_the_resume_hint_is_the_exact_command():
     assert resume_hint(["arriero", "run", "my prompts.txt", "-o", "r.json"]) == (
         "resume     arriero run 'my prompts.txt' -o r.json"

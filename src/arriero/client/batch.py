@@ -114,14 +114,17 @@ class BatchFiles:
             follow.start(reader.results(BATCH), self.journal.done)
         return follow
 
-    def close(self) -> None:
+    def close(self, snapshot: Callable[[], bytes] | None = None) -> None:
         """End the scan, commit what is queued, give the journal back.
+
+        Args:
+            snapshot: Asked for the last numbers once everything is committed.
 
         Raises:
             StorageError: If something that was recorded could not be kept.
         """
         self.scan.stop()
-        self.journal.close()
+        self.journal.close(snapshot)
 
     def release(self) -> None:
         """Close the input; nothing can be read any more."""

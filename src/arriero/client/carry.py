@@ -109,7 +109,10 @@ class Carry:
         if self._live is not None:
             self._live.say(line)
         elif self._stderr is not None:
-            print(line, file=self._stderr, flush=True)
+            try:
+                print(line, file=self._stderr, flush=True)
+            except (OSError, ValueError):  # whoever listened has left: the batch goes on unheard
+                self._stderr = None
 
     def out(self) -> Summary:
         """Carry the batch out.
@@ -239,7 +242,8 @@ class Carry:
         if files.journal.failed is None:
             self._publish(self._session.engine.now())
             files.journal.finish(status)
-        files.close()
+        # Only now are all results committed, so that ``status`` tells later what the summary tells here.
+        files.close(lambda: msgspec.json.encode(monitor.snapshot(self._session.engine.now())))
         complete = files.all_ended
         written = self._write(complete=complete)
         if self._stop.error is not None:

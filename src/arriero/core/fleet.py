@@ -16,6 +16,9 @@ from arriero.core.request import Attempt, Unit
 UNKNOWN_SECONDS_PER_TOKEN = 0.05
 """Pace of an instance of which nothing is known, where nothing is known of any other."""
 
+PARKED_S = 1e6
+"""What a place in a server's queue costs more than any free slot, in seconds a token."""
+
 _Entry = tuple[float, int, int, Member]
 
 
@@ -238,11 +241,11 @@ class Fleet:
         heappush(heap, (self._cost(member, unit), member.index, member.entry, member))
 
     def _cost(self, member: Member, unit: Unit) -> float:
-        """Expected seconds a token for one more request: slower when shared, and it waits its turn beyond the slots."""
+        """Expected seconds a token for one more request: slower when shared; a free slot goes before any place in a queue."""
         busy = member.in_flight + 1
         slots = max(1, self.limit(member, unit).slots)
         pace = self.pace(member, unit)
         per_token_s = (
             pace.seconds_per_token(min(busy, slots)) if pace.known else self._pace_s * (1 + 0.1 * min(busy, slots))
         )
-        return per_token_s * max(1.0, busy / slots)
+        return per_token_s if busy <= slots else PARKED_S + per_token_s * busy / slots

@@ -170,8 +170,11 @@ class Journal:
         """Bytes that can still be written on the journal's disk."""
         return place.free_bytes(self.path)
 
-    def close(self) -> None:
+    def close(self, snapshot: Callable[[], bytes] | None = None) -> None:
         """Commit what is queued, leave only the journal file, let others own it; harmless a second time.
+
+        Args:
+            snapshot: Asked for the last numbers, as ``publish`` takes them, once everything is committed.
 
         Raises:
             StorageError: If the writer had stopped, or stopped now: what was not told was not kept.
@@ -185,6 +188,8 @@ class Journal:
                 abandon(self._connection)
                 raise self._writer.failed
             with translated(self.path):
+                if snapshot is not None:
+                    self._connection.execute(statement("set_snapshot"), (snapshot(), self.batch))
                 self._connection.execute(statement("end_session"), (time.time(), self._session_key))
                 settle(self._connection)
         finally:

@@ -13,6 +13,9 @@ from arriero.monitor.words import duration_words, note_words, number_words, plur
 
 _LABEL_CHARS = 11
 
+ANSWERS_A_SLOT = 3
+"""Answers that an instance must have given for each of its slots before they are worth a word."""
+
 
 def summary(
     snapshot: Snapshot,
@@ -40,7 +43,7 @@ def summary(
         are = "is" if cut == 1 else "are"
         lines.append(_line("cut", f"{plural(cut, 'answer')} {are} cut at the token limit (finish_reason length)"))
     advice = slots_advice(snapshot.slots, concurrency, instances=len(snapshot.instances))
-    if advice:
+    if advice and slots_seen(snapshot, concurrency):
         lines.append(_line("slots", advice))
     lines += [_line("note", note_words(note)) for note in snapshot.notes]
     lines += [_line("note", safe_text(sentence)) for sentence in said]
@@ -68,12 +71,36 @@ def slots_advice(slots: int | None, concurrency: Concurrency, *, instances: int)
         instances: Instances in the fleet, for ``-c 3x``.
     """
     flag = _flag(concurrency)
-    total = concurrency.total if concurrency.per_instance is None else concurrency.per_instance * instances
+    total = _total(concurrency, instances)
     if slots is None or total is None or slots == total:
         return ""
     if slots > total:
         return f"{slots:,} can run at once, {flag} leaves {slots - total:,} idle"
     return "" if concurrency.learned else f"{slots:,} can run at once, {flag} parks {total - slots:,}"
+
+
+def slots_seen(snapshot: Snapshot, concurrency: Concurrency) -> bool:
+    """Whether the slots learned are more than a first guess.
+
+    Each usable instance must have answered, and either ``ANSWERS_A_SLOT`` requests a slot, or the fleet twice as many
+    as ``-c`` lets run at once.
+
+    Args:
+        snapshot: The last one.
+        concurrency: ``-c``.
+    """
+    usable = [instance for instance in snapshot.instances if instance.state == "ok"]
+    if not all(instance.succeeded for instance in usable):
+        return False
+    if all(instance.succeeded >= ANSWERS_A_SLOT * (instance.slots or 1) for instance in usable):
+        return True
+    total = _total(concurrency, len(snapshot.instances))
+    return total is not None and snapshot.counts.finished - snapshot.restored >= 2 * total
+
+
+def _total(concurrency: Concurrency, instances: int) -> int | None:
+    """Requests that ``-c`` lets run at once; None for no bound."""
+    return concurrency.total if concurrency.per_instance is None else concurrency.per_instance * instances
 
 
 def resume_hint(command: Sequence[str]) -> str:

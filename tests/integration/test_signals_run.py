@@ -1,0 +1,198 @@
+"""Ctrl-C, SIGTERM and SIGHUP on a running batch: what runs is kept, and the printed command goes on exactly there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from fake_ollama import Fault, Speed, answer
+from running import (
+    COMMAND,
+    Fleet,
+    arriero,
+    assert_answered,
+    assert_verified,
+    environment,
+    fake_fleet,
+    prompts,
+    read_results,
+    started,
+    stored_results,
+    wait_committed,
+    write_prompts,
+)
+
+pytestmark = pytest.mark.timeout(20)
+
+ASKED = prompts(40)
+SLOW = Speed(decode_tokens_per_s=100.0)
+STILL = Fault("stall", every=1, after_tokens=2, pause_s=3.0)
+"""An answer that begins, then takes longer than any test waits for a signal to arrive."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_prompts(tmp_path, ASKED)
+    return tmp_path
+
+
+def resume_words(err: str) -> list[str]:
+    """The words of the command that the summary prints, without the program's name."""
+    (line,) = [line for line in err.splitlines() if line.startswith("resume ")]
+    words = shlex.split(line.removeprefix("resume").strip())
+    assert words[0] == "arriero"
+    return words[1:]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
+)
+def test_one_signal_drains_and_the_printed_command_goes_on_exactly_there(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    with fake_fleet(2, speed=SLOW) as fleet:
+        with started(folder, "run", "prompts.txt", "-o", "my results.json", "-c", "4", *fleet.flags) as running:
+            wait_committed(folder, 3, running, "my results.json.journal")
+            stopped = running.end(number)
+        partial = read_results(folder, "my results.json.partial")
+        kept = len(partial)
+        sent = len(fleet.requests())
+        fleet.calm()
+        resumed = arriero(folder, *resume_words(stopped.err))
+
+    assert stopped.code == code, stopped.err
+    assert "draining" in stopped.err
+    assert "my results.json.partial" in stopped.err
+    assert 3 <= kept < len(ASKED)
+    assert sent == kept, "what ran was let end, and kept"
+    assert all(record["response"] == answer(record["prompt"]) for record in partial)
+    assert f"{kept} of 40 requests" in stopped.err
+    assert resumed.code == 0, resumed.err
+    assert f"{kept} ended before" in resumed.err
+    assert len(fleet.requests()) == len(ASKED), "none was sent twice"
+    assert_answered(read_results(folder, "my results.json"), ASKED)
+    assert not (folder / "my results.json.partial").exists()
+    assert_verified(folder, "my results.json")
+
+
+def test_a_second_ctrl_c_drops_what_runs_and_a_resume_redoes_it(folder: Path) -> None:
+    with fake_fleet(2, speed=SLOW) as fleet:
+        with started(folder, "run", "prompts.txt", "-c", "4", *fleet.flags) as running:
+            wait_committed(folder, 3, running)
+            hold(fleet, 4)
+            running.process.send_signal(signal.SIGINT)
+            running.until_said("draining")
+            stopped = running.end(signal.SIGINT)
+        fleet.until(lambda fleet: all(entry.how for entry in fleet.entries))
+        dropped = [entry for entry in fleet.requests("failed") if entry.fault == "stall"]
+        partial = read_results(folder, "results.json.partial")
+        fleet.calm()
+        resumed = arriero(folder, *resume_words(stopped.err))
+
+    assert stopped.code == 130, stopped.err
+    assert "aborting" in stopped.err
+    assert len(dropped) == 4
+    assert resumed.code == 0, resumed.err
+    assert len(fleet.requests("completed")) == len(ASKED)
+    assert 3 <= len(partial) < len(ASKED)
+    assert_answered(read_results(folder), ASKED)
+    assert [record["attempts"] for record in read_results(folder)] == [1] * len(ASKED), "an abort is no failed attempt"
+    assert_verified(folder)
+
+
+def test_a_third_ctrl_c_leaves_at_once_and_nothing_told_is_lost(folder: Path) -> None:
+    with fake_fleet(1, speed=SLOW) as fleet:
+        with started(folder, "run", "prompts.txt", "-c", "2", *fleet.flags) as running:
+            wait_committed(folder, 3, running)
+            hold(fleet, 2)
+            running.process.send_signal(signal.SIGINT)
+            running.until_said("draining")
+            running.process.send_signal(signal.SIGINT)
+            running.until_said("aborting")
+            left = running.end(signal.SIGINT)
+        kept = len(stored_results(folder))
+        fleet.calm()
+        resumed = arriero(folder, "run", "prompts.txt", *fleet.flags)
+
+    assert left.code == 130
+    assert kept >= 3
+    assert resumed.code == 0, resumed.err
+    assert_answered(read_results(folder), ASKED)
+    assert_verified(folder)
+
+
+def test_a_signal_before_the_first_request_stops_before_anything_is_sent(folder: Path) -> None:
+    silent = Fault("silent", path="/api/version")
+    with fake_fleet(1, faults=[silent]) as fleet:
+        with started(folder, "run", "prompts.txt", "-m", "mistral:7b", *fleet.flags) as running:
+            fleet.until(lambda fleet: fleet.entries)
+            stopped = running.end(signal.SIGTERM)
+        fleet.calm()
+        resumed = arriero(folder, "run", "prompts.txt", "-m", "mistral:7b", *fleet.flags)
+
+    assert stopped.code == 143, stopped.err
+    assert "Traceback" not in stopped.err
+    assert resumed.code == 0, resumed.err
+    assert_answered(read_results(folder), ASKED)
+    assert len(fleet.requests()) == len(ASKED)
+
+
+def test_a_second_process_on_the_same_journal_is_sent_away_and_told_who_has_it(folder: Path) -> None:
+    with fake_fleet(1, speed=SLOW) as fleet, started(folder, "run", "prompts.txt", *fleet.flags) as running:
+        wait_committed(folder, 1, running)
+        second = arriero(folder, "run", "prompts.txt", *fleet.flags)
+        resumed = arriero(folder, "resume")
+        retried = arriero(folder, "retry")
+        forced = arriero(folder, "run", "prompts.txt", "--force", *fleet.flags)
+        ended = running.end()
+
+    for one in (second, resumed, retried, forced):
+        assert one.code == 6, one.err
+        assert str(running.process.pid) in one.err
+    assert ended.code == 0, ended.err
+    assert_answered(read_results(folder), ASKED)
+    assert len(fleet.requests()) == len(ASKED)
+
+
+def test_a_standard_error_that_nobody_reads_any_more_does_not_stop_the_batch(folder: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with fake_fleet(4) as fleet:
+        ended = subprocess.run(
+            [*COMMAND, "run", "prompts.txt", *fleet.flags],
+            cwd=folder,
+            env=environment(folder),
+            stdin=subprocess.DEVNULL,
+            stderr=write_end,
+            timeout=15,
+            check=False,
+        )
+    os.close(write_end)
+
+    assert ended.returncode == 0
+    assert_answered(read_results(folder), ASKED)
+
+
+def test_a_stopped_and_continued_process_blames_nobody_and_ends_the_batch(folder: Path) -> None:
+    words = ("run", "prompts.txt", "-c", "4")
+    with fake_fleet(2, speed=SLOW) as fleet, started(folder, *words, *fleet.flags) as running:
+        wait_committed(folder, 3, running)
+        running.process.send_signal(signal.SIGSTOP)
+        fleet.until(lambda fleet: all(entry.how for entry in fleet.entries))
+        fleet.calm()
+        ended = running.end(signal.SIGCONT)
+
+    assert ended.code == 0, ended.err
+    assert_answered(read_results(folder), ASKED)
+    assert [record["attempts"] for record in read_results(folder)] == [1] * len(ASKED)
+
+
+def hold(fleet: Fleet, count: int) -> None:
+    """From now on answers begin and go on only after seconds; wait until so many such run, and no other."""
+    for server in fleet.servers:
+        server.script.faults = [STILL]
+    fleet.until(lambda fleet: [entry.fault for entry in fleet.entries if not entry.how] == ["stall"] * count)
