@@ -109,11 +109,6 @@ def test_without_a_model_a_gateway_that_lists_nothing_asks_for_one(folder: Path)
     assert not [entry for entry in fleet.entries if entry.purpose]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core: a unit that a gateway refused as model_missing ends as unsupported, because Endings._why_impossible "
-    "only looks at listings and the kind that Upkeep.refuse was told is not kept",
-)
 def test_a_model_that_a_gateway_lacks_is_told_as_missing(folder: Path) -> None:
     with fake_fleet(1, gateway=PLAIN) as fleet:
         arriero(folder, "run", "prompts.txt", "-m", "qwen3:8b", "--first", "3", *fleet.flags)

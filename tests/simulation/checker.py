@@ -220,7 +220,7 @@ class Checker(Watch):
     def _books_add_up(self, session: Session) -> None:
         """What was added waits, is delayed, is suspected, runs or has ended."""
         scheduler = session.scheduler
-        delayed = Counter(entry.request.batch for _, _, entry in scheduler._endings._delayed)
+        delayed = Counter(entry.request.batch for entry in scheduler._endings.delays)
         suspects = [entry for entries in scheduler._waiting.suspects.values() for entry in entries]
         suspected = Counter(entry.request.batch for entry in suspects)
         running = Counter(one.request.batch for one in self.open.values() if one.request is not None)

@@ -59,8 +59,8 @@ BUGS = {
     "a cancelled batch forgets what is delayed": Bug(
         "P1",
         "endings.py",
-        "self._delayed = [kept for kept in self._delayed if kept[2].request.batch != batch]",
-        "pass",
+        "self._waiting.clear(batch) + self.delays.clear(batch)",
+        "self._waiting.clear(batch)",
         "",
     ),
     "a second end counts": Bug(
@@ -117,9 +117,7 @@ BUGS = {
         "P6", "waiting.py", "-(queue.batch.priority + entries.priority)", "-queue.batch.priority", "of a higher one"
     ),
     "an outage never ends": Bug("P6", "upkeep.py", "member.health.probe_passed(now)", "pass", ""),
-    "a retry is never due": Bug(
-        "P6", "endings.py", "return self._delayed[0][0] if self._delayed else inf", "return inf", ""
-    ),
+    "a retry is never due": Bug("P6", "delays.py", "return self._heap[0][0] if self._heap else inf", "return inf", ""),
 }
 
 

@@ -24,8 +24,14 @@ from arriero.inputs.row import BadRow, Row
 from arriero.inputs.sequence import Item, row_of_item
 from arriero.journal.stored import StoredResult
 
-UNREAD_ANSWERS = 1000
+WINDOW_REQUESTS = 250
+"""Requests that wait for a place at most: an iterable may be without end, and its items dear to make."""
+
+UNREAD_ANSWERS = 250
 """Answers that nobody has read yet; from here on the stream takes no more requests (P7)."""
+
+HELD_ANSWERS = 500
+"""Answers that came before an earlier item's, where they are read in order; from here on it takes no more either."""
 
 TAKEN_A_TURN = 64
 
@@ -39,7 +45,9 @@ class StreamFeed:
         over: No more answers will come.
     """
 
-    def __init__(self, items: Iterable[Item], binder: Binder, settings: Settings, batch: BatchId) -> None:
+    def __init__(
+        self, items: Iterable[Item], binder: Binder, settings: Settings, batch: BatchId, *, ordered: bool
+    ) -> None:
         self.more_now = False
         self.answers: deque[tuple[int, Answer]] = deque()
         self.changed = asyncio.Event()
@@ -48,6 +56,7 @@ class StreamFeed:
         self._binder = binder
         self._prompt = prompt_for(settings)
         self._templated = settings.prompt is not None
+        self._ordered = ordered
         self._rows: dict[int, Row | BadRow] = {}
         self._position = 0
         self._ended = False
@@ -68,8 +77,11 @@ class StreamFeed:
         return self._ended and not self._rows
 
     def take(self, requests: int, size_bytes: int) -> list[Request | Result]:
-        """The next requests; none while nobody reads the answers."""
+        """The next requests; none while nobody reads the answers, or they cannot be read for want of an earlier one."""
         taken: list[Request | Result] = []
+        if self._ordered and self._held() >= HELD_ANSWERS:
+            self.more_now = False
+            return taken
         while len(taken) < min(requests, TAKEN_A_TURN) and len(self.answers) < UNREAD_ANSWERS and size_bytes > 0:
             try:
                 item = next(self._items)
@@ -88,6 +100,11 @@ class StreamFeed:
                 taken.append(Result(request=self._binder.unsent(row, batch=self.batch), outcome=bound))
         self.more_now = len(taken) == TAKEN_A_TURN
         return taken
+
+    def _held(self) -> int:
+        """Answers to items behind the first one that has none."""
+        first = next(iter(self._rows), self._position)
+        return self._position - first - len(self._rows)
 
     def answered(self, result: Result) -> None:
         """A request of this stream has ended."""
@@ -146,11 +163,13 @@ class Streams:
             await self._loop
         await self._session.__aexit__(kind, error, trace)
 
-    async def stream(self, items: Iterable[Item]) -> AsyncIterator[tuple[int, Answer]]:
+    async def stream(self, items: Iterable[Item], *, ordered: bool = False) -> AsyncIterator[tuple[int, Answer]]:
         """Answers and their positions, as they come; leave early with ``break``.
 
         Args:
             items: Prompts, or rows like those of a jsonl file; taken only as far ahead as the fleet needs.
+            ordered: The reader puts them into the order of the items, so that one slow answer must not let all others
+                pile up behind it.
 
         Raises:
             FleetError: If no instance was usable for longer than ``max_wait``.
@@ -159,11 +178,16 @@ class Streams:
         batch = self._batches
         binder = Binder.of(self._settings)
         binder.model = binder.model or self._model
-        feed = StreamFeed(items, binder, self._settings, batch)
+        feed = StreamFeed(items, binder, self._settings, batch, ordered=ordered)
         self._streams[batch] = feed
         scheduler, now = self._session.scheduler, self._session.engine.now()
         settings = self._settings
-        opened = Batch(id=batch, retries=settings.retries, max_wait_s=settings.max_wait_s)
+        opened = Batch(
+            id=batch,
+            window_requests=WINDOW_REQUESTS,
+            retries=settings.retries,
+            max_wait_s=settings.max_wait_s,
+        )
         scheduler.tell(BatchOpened(opened), now)
         self._feeds[batch] = feed
         self._wake(batch)

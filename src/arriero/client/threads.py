@@ -71,7 +71,7 @@ def stream_in_thread(settings: Settings, items: Iterable[Item]) -> Iterator[tupl
     async def carry() -> None:
         with ExitStack() as stack:
             async with Streams(settings, serving(settings, stack)) as streams:
-                async for one in streams.stream(items):
+                async for one in streams.stream(items, ordered=True):
                     while not stopping.is_set():
                         try:
                             answers.put_nowait(one)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-from math import inf
 from random import Random
 
 from arriero.core.books import Books
+from arriero.core.delays import Delays
 from arriero.core.events import AttemptEnded, AttemptFailed, Noted
 from arriero.core.fleet import Fleet
 from arriero.core.flight import Flight, Running, Why
@@ -23,7 +22,11 @@ from arriero.core.waiting import Waiting
 
 
 class Endings:
-    """Takes in the one end of each attempt; the only place where a request ends."""
+    """Takes in the one end of each attempt; the only place where a request ends.
+
+    Attributes:
+        delays: Requests that may be sent again later.
+    """
 
     def __init__(
         self,
@@ -42,18 +45,12 @@ class Endings:
         self._upkeep = upkeep
         self._lengths = lengths
         self._random = random
-        self._delayed: list[tuple[float, int, Open]] = []
-        self._serial = 0
-
-    @property
-    def wake_at(self) -> float:
-        """When the next request may be tried again; ``inf`` if none is delayed."""
-        return self._delayed[0][0] if self._delayed else inf
+        self.delays = Delays()
 
     def wake(self, now: float) -> None:
         """Requests whose delay is over wait again."""
-        while self._delayed and self._delayed[0][0] <= now:
-            self._wait_again(heappop(self._delayed)[2])
+        for entry in self.delays.due(now):
+            self._waiting.push(entry, again=True)
 
     def ended(self, plan: Plan, event: AttemptEnded, now: float) -> None:
         """An attempt is over; a second end of it is dropped and counted."""
@@ -91,11 +88,7 @@ class Endings:
         self._books[batch].cancelled = True
         mine = [run for run in self._flight if run.entry is not None and run.entry.request.batch == batch]
         self._ask(plan, mine, "cancelled")
-        gone = self._waiting.clear(batch)
-        gone += [entry for _, _, entry in self._delayed if entry.request.batch == batch]
-        self._delayed = [kept for kept in self._delayed if kept[2].request.batch != batch]
-        self._delayed.sort()
-        for entry in gone:
+        for entry in self._waiting.clear(batch) + self.delays.clear(batch):
             self._finish(plan, entry, Failure(kind=FailureKind.CANCELLED), None, now)
 
     def end_impossible(self, plan: Plan, now: float) -> None:
@@ -139,7 +132,7 @@ class Endings:
         elif entry.crashes and not running.why:
             self._waiting.push_suspect(entry)
         else:
-            self._delay(entry, now + verdict.wait_s)
+            self.delays.push(entry, now + verdict.wait_s)
 
     def _learn(self, plan: Plan, running: Running, entry: Open, success: Success, now: float) -> None:
         """A success teaches length, speed and trust."""
@@ -198,14 +191,7 @@ class Endings:
             self._finish(plan, entry, Failure(kind=FailureKind.CANCELLED), running, now)
         else:
             entry.attempts -= running.why == "aborted"
-            self._wait_again(entry)
-
-    def _delay(self, entry: Open, at: float) -> None:
-        self._serial += 1
-        heappush(self._delayed, (at, self._serial, entry))
-
-    def _wait_again(self, entry: Open) -> None:
-        self._waiting.push(entry, again=True)
+            self._waiting.push(entry, again=True)
 
     def _finish(self, plan: Plan, entry: Open, end: Success | Failure, running: Running | None, now: float) -> None:
         result = Result(
@@ -224,9 +210,11 @@ class Endings:
         plan.notices.append(AttemptFailed(running.attempt, failure.kind, failure.detail, verdict.charged, wait_s, now))
 
     def _why_impossible(self, unit: Unit) -> Failure:
+        """The reason of the first that has the model and cannot serve it, else that none has it."""
         for member in self._fleet:
-            if member.has(unit.model):
-                return Failure(kind=FailureKind.UNSUPPORTED, detail=f"no instance can serve {unit.model}")
+            kind = member.refused.get(unit, FailureKind.MODEL_MISSING)
+            if kind is not FailureKind.MODEL_MISSING:
+                return Failure(kind=kind, detail=f"no instance can serve {unit.model}")
         return Failure(kind=FailureKind.MODEL_MISSING, detail=f"no instance has {unit.model}")
 
     def _ask(self, plan: Plan, runs: list[Running], why: Why) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from arriero.core.instance import BackendName, Instance, Kind
-from arriero.core.outcome import Model
+from arriero.core.outcome import FailureKind, Model
 from arriero.core.policies.health import Health
 from arriero.core.policies.limit import Limit
 from arriero.core.policies.predict import Pace
@@ -41,7 +41,7 @@ class Member:
         ready_for: The unit that is resident and known, so that its requests may start; None while it is loaded.
         todo: Upkeep still to do before it serves its unit, in order (``upkeep.py``).
         loaded: Units that this process loaded there, and so may unload; on a gateway those that answered a probe.
-        refused: Units it cannot serve (model missing, load failed for good).
+        refused: Units it cannot serve, and why (model missing, load failed for good).
         contexts: Context tokens of a unit there, once the server has said.
         paces: Learned speed, a unit.
         limits: Learned limit, a unit.
@@ -103,7 +103,7 @@ class Member:
         self.ready_for: Unit | None = None
         self.todo: list[Step] = []
         self.loaded: set[Unit] = set()
-        self.refused: set[Unit] = set()
+        self.refused: dict[Unit, FailureKind] = {}
         self.contexts: dict[Unit, int] = {}
         self.paces: dict[Unit, Pace] = {}
         self.limits: dict[Unit, Limit] = {}

@@ -41,7 +41,7 @@ class Outage:
 
         Args:
             plan: Where to say it.
-            units: Units of the requests that wait.
+            units: Units of the requests that wait, delayed ones too.
             now: Monotonic seconds.
 
         Returns:

@@ -137,12 +137,14 @@ class Scheduler:
         if going_on:
             for entry in self._dispatch.fill(self._plan, now):
                 self._endings.refuse(self._plan, entry, now)
-            for unit in self._outage.check(self._plan, self._waiting.units, now):
+            delayed = self._endings.delays.units
+            units = {**self._waiting.units, **delayed} if delayed else self._waiting.units
+            for unit in self._outage.check(self._plan, units, now):
                 self._endings.expire(self._plan, unit, now)
         plan, self._plan = self._plan, Plan()
         if not self._draining:
             outage_at = self._outage.wake_at if going_on else inf  # it is not looked at while somebody paused
-            plan.wake_at = min(self._upkeep.wake_at, self._endings.wake_at, outage_at)
+            plan.wake_at = min(self._upkeep.wake_at, self._endings.delays.wake_at, outage_at)
         return plan
 
     @property

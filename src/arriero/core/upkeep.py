@@ -255,7 +255,7 @@ class Upkeep:
 
     def refuse(self, member: Member, unit: Unit, kind: FailureKind, now: float) -> None:
         """The member cannot serve the unit, now or later."""
-        member.refused.add(unit)
+        member.refused[unit] = kind
         member.loaded.discard(unit)
         if unit in (member.unit, member.ready_for):
             self._assignment.hold(member, None)

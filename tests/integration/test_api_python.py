@@ -1,0 +1,208 @@
+"""What a Python program calls, against fake servers: ``run``, ``map`` and ``Client.stream``."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_ollama import Fault, Speed, answer
+from running import arriero as command
+from running import assert_answered, fake_fleet, prompts, read_results, write_prompts
+
+import arriero
+from arriero.errors import BindingError, ConfigError, FleetError
+
+pytestmark = pytest.mark.timeout(20)
+
+ASKED = prompts(30)
+MODEL = "mistral:7b"
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder and a home of its own, and no server that the machine's user may have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / ".home"))
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
+
+
+def test_run_blocks_gives_answers_in_order_and_sends_nothing_again(tmp_path: Path) -> None:
+    write_prompts(tmp_path, ASKED)
+    with fake_fleet(1, 2) as fleet:
+        batch = arriero.run("prompts.txt", "results.json", model=MODEL, fleet=fleet.urls)
+        again = arriero.run("prompts.txt", "results.json", model=MODEL, fleet=fleet.urls)
+
+    assert batch.ok
+    assert again.ok
+    assert [one.response for one in batch] == [answer(prompt) for prompt in ASKED]
+    assert [one.prompt for one in again] == ASKED
+    assert_answered(read_results(tmp_path), ASKED)
+    assert len(fleet.requests()) == len(ASKED)
+    assert repr(batch) == "<arriero.Batch results.json: 30 succeeded, 0 failed>"
+
+
+def test_run_takes_a_list_of_prompts_and_rows_that_may_grow_but_not_change(tmp_path: Path) -> None:
+    rows = [*ASKED[:3], {"prompt": "Name a river.", "id": "river", "options": {"num_predict": 2}}]
+    with fake_fleet(2) as fleet:
+        batch = arriero.run(rows, "out.jsonl", fleet=fleet.urls, settings={"concurrency": "2"})
+        longer = arriero.run([*rows, "One more."], "out.jsonl", fleet=fleet.urls)
+        with pytest.raises(BindingError, match="item 2"):
+            arriero.run([ASKED[0], "another", *rows[2:]], "out.jsonl", fleet=fleet.urls)
+        verified = command(tmp_path, "verify", "out.jsonl")
+
+    assert [one.prompt for one in batch] == [*ASKED[:3], "Name a river.", "One more."]
+    assert len(fleet.requests()) == 5
+    river = list(longer)[3]
+    assert (river.id, river.finish_reason, river.usage.output_tokens) == ("river", "length", 2)
+    assert verified.code == 0, verified.out
+
+
+def test_failures_are_values_and_mistakes_are_exceptions(tmp_path: Path) -> None:
+    with fake_fleet(1, faults=[Fault("status", contains="number 3.", status=400, text="invalid")]) as fleet:
+        batch = arriero.run(ASKED[:5], fleet=fleet.urls)
+        mapped = list(arriero.map(ASKED[:5], fleet=fleet.urls))
+        with pytest.raises(FleetError, match="no instance has the model"):
+            arriero.run(ASKED, "other.json", model="qwen3:8b", fleet=fleet.urls)
+        with pytest.raises(FleetError, match="no instance has the model"):
+            list(arriero.map(ASKED, model="qwen3:8b", fleet=fleet.urls))
+    with pytest.raises(FleetError, match="no usable instance"):
+        arriero.run(ASKED, "third.json", model=MODEL)
+    with pytest.raises(ConfigError):
+        arriero.run("nowhere.csv", "fourth.json", settings={"no_such_setting": 1})
+
+    assert not batch.ok
+    assert batch.summary.exit_code == 3
+    for answers in (list(batch), mapped):
+        assert [one.succeeded for one in answers] == [True, True, True, False, True]
+        assert answers[3].error == "rejected: invalid"
+        assert answers[3].failure is not None
+        assert answers[3].failure.kind == "rejected"
+
+
+def test_run_and_map_work_inside_a_running_event_loop(tmp_path: Path) -> None:
+    async def notebook(urls: list[str]) -> tuple[list[str | None], list[str | None]]:
+        batch = arriero.run(ASKED, fleet=urls)
+        return [one.response for one in batch], [one.response for one in arriero.map(ASKED, fleet=urls)]
+
+    with fake_fleet(2) as fleet:
+        ran, mapped = asyncio.run(notebook(fleet.urls))
+
+    assert ran == mapped == [answer(prompt) for prompt in ASKED]
+
+
+class Counted:
+    """An iterator that knows how much of it was taken."""
+
+    def __init__(self, count: int) -> None:
+        self.taken = 0
+        self._count = count
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range(self._count):
+            self.taken += 1
+            yield f"Item {number}."
+
+
+def test_map_reads_a_bounded_number_of_items_ahead(tmp_path: Path) -> None:
+    items = Counted(2000)
+    with fake_fleet(1, 2, 4) as fleet:
+        answers = arriero.map(items, fleet=fleet.urls)
+        first = list(itertools.islice(answers, 5))
+        time_to_read_ahead = len(fleet.requests("completed"))
+        fleet.until(lambda fleet: len(fleet.requests("completed")) >= time_to_read_ahead)
+        held = settled(items)
+        rest = list(answers)
+
+    assert held <= 5 + 1600
+    assert [one.prompt for one in (*first, *rest)] == [f"Item {number}." for number in range(2000)]
+    assert all(one.response == answer(one.prompt or "") for one in rest)
+    assert len(fleet.requests()) == items.taken == 2000
+
+
+def settled(items: Counted) -> int:
+    """How much is taken when nothing more has been for a tenth of a second."""
+    taken = -1
+    while items.taken != taken:
+        taken = items.taken
+        time.sleep(0.1)  # the absence of something gives no signal
+    return taken
+
+
+def test_one_slow_answer_does_not_let_all_others_pile_up_behind_it(tmp_path: Path) -> None:
+    items = Counted(2000)
+    with fake_fleet(4, faults=[Fault("stall", contains="Item 0.", pause_s=2.0)]) as fleet:
+        answers = arriero.map(items, fleet=fleet.urls)
+        first = next(answers)
+        taken = items.taken
+        rest = list(answers)
+
+    assert first.response == answer("Item 0.")
+    assert taken <= 1600
+    assert len(rest) == 1999
+
+
+def test_a_map_that_is_left_early_stops_and_drops_what_ran(tmp_path: Path) -> None:
+    items = Counted(10**9)
+    with fake_fleet(2, speed=Speed(decode_tokens_per_s=100.0)) as fleet:
+        answers = arriero.map(items, fleet=fleet.urls)
+        next(answers)
+        answers.close()
+        fleet.until(lambda fleet: all(entry.how for entry in fleet.entries))
+        sent = len(fleet.requests())
+
+    assert sent < 30
+    assert items.taken < 1000
+    assert fleet.requests("disconnected")
+
+
+def test_streams_share_a_client_give_answers_as_they_come_and_may_be_left(tmp_path: Path) -> None:
+    async def both(urls: list[str]) -> tuple[list[arriero.Answer], list[arriero.Answer], int]:
+        async with arriero.Client(fleet=urls, model=MODEL, options={"temperature": 0}) as client:
+
+            async def whole(rows: list[str]) -> list[arriero.Answer]:
+                return [one async for one in client.stream(rows)]
+
+            async def some(rows: list[str]) -> int:
+                async for _ in client.stream(rows):
+                    return 1
+                return 0
+
+            return await asyncio.gather(whole(ASKED), whole(ASKED[:10]), some(ASKED))
+
+    with fake_fleet(1, 4, speed=Speed(decode_tokens_per_s=600.0)) as fleet:
+        long, short, left = asyncio.run(both(fleet.urls))
+
+    assert left == 1
+    for answers, asked in ((long, ASKED), (short, ASKED[:10])):
+        assert {one.prompt: one.response for one in answers} == {prompt: answer(prompt) for prompt in asked}
+    assert all(body["options"]["temperature"] == 0 for body in fleet.bodies if body["messages"])
+
+
+def test_a_stream_without_an_instance_is_refused_and_one_whose_fleet_goes_away_ends(tmp_path: Path) -> None:
+    async def refused() -> None:
+        async with arriero.Client(model=MODEL):
+            pass
+
+    async def left_alone(fleet_urls: list[str], stop: object) -> None:
+        async with arriero.Client(fleet=fleet_urls, model=MODEL, settings={"max_wait": "1s"}) as client:
+            async for _ in client.stream(ASKED):
+                await asyncio.to_thread(stop)  # type: ignore[arg-type]
+
+    with pytest.raises(FleetError, match="no usable instance"):
+        asyncio.run(refused())
+    with fake_fleet(1, speed=Speed(decode_tokens_per_s=200.0)) as fleet:
+        with pytest.raises(FleetError, match="max_wait"):
+            asyncio.run(left_alone(fleet.urls, lambda: fleet.do(fleet.servers[0].stop())))
+
+
+def test_a_client_outside_async_with_says_so(tmp_path: Path) -> None:
+    async def outside() -> None:
+        async for _ in arriero.Client(fleet=["http://127.0.0.1:1"], model=MODEL).stream(ASKED):
+            pass
+
+    with pytest.raises(ConfigError, match="async with"):
+        asyncio.run(outside())

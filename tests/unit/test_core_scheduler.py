@@ -1,0 +1,274 @@
+"""The scheduler as a whole: endings, suspects, drains, cancelled batches, pauses."""
+
+from __future__ import annotations
+
+import pytest
+from desk import MISTRAL, Desk, row, success
+
+from arriero.core.batch import Batch
+from arriero.core.events import (
+    Aborted,
+    AttemptEnded,
+    AttemptFailed,
+    Away,
+    BatchCancelled,
+    BatchOpened,
+    Drained,
+    InputEnded,
+    Noted,
+    Paused,
+    Unpaused,
+)
+from arriero.core.instance import Concurrency
+from arriero.core.outcome import FailureKind, Model
+
+ERROR = FailureKind.SERVER_ERROR
+
+
+def rows(n, **fields):
+    return [row(position, **fields) for position in range(n)]
+
+
+def test_a_failed_request_goes_elsewhere_at_once():
+    desk = Desk("a", "b", limit=1)
+    desk.add(*rows(2))
+    first, other = desk.requests()
+    desk.fail(first, ERROR)
+    desk.plan()
+    desk.end(other, success())
+    (second,) = desk.requests()
+
+    assert second.instance == other.instance != first.instance
+    assert (second.number, second.request.position) == (2, first.request.position)
+
+
+def test_a_request_ends_once_its_retries_are_spent():
+    desk = Desk("a", limit=1, batch=Batch(id=1, retries=1))
+    desk.add(row(0))
+    desk.fail(desk.requests()[0], ERROR)
+    desk.later(10.0)
+    desk.fail(desk.requests()[0], ERROR)
+
+    assert desk.ended() == {0: "server_error"}
+    assert desk.results[0].attempts == 2
+
+
+def test_failures_of_an_instance_that_is_then_ejected_are_given_back():
+    desk = Desk("a", "b", limit=2, batch=Batch(id=1, retries=0))
+    desk.add(*rows(4))
+    mine = desk.requests("a")
+    desk.fail(mine[0], FailureKind.UNREACHABLE)
+    assert list(desk.ended()) == [mine[0].request.position]
+
+    desk.fail(mine[1], FailureKind.UNREACHABLE)
+    assert desk.member("a").health.ejected
+    assert list(desk.ended()) == [mine[0].request.position]
+
+
+def test_what_still_ran_on_an_ejected_instance_is_not_charged():
+    desk = Desk("a", limit=4, batch=Batch(id=1, retries=9))
+    desk.add(*rows(4))
+    for attempt in desk.requests():
+        desk.begin(attempt)
+    for attempt in desk.requests():
+        desk.fail(attempt, FailureKind.UNREACHABLE)
+    charged = [note.charged for note in desk.notices if isinstance(note, AttemptFailed)]
+
+    assert charged == [True, False, False, False]
+    assert [entry.charged for entry in desk.scheduler._endings.delays] == [0, 0, 0, 0]
+
+
+def test_a_second_end_is_dropped_and_said():
+    desk = Desk("a")
+    desk.add(row(0))
+    (attempt,) = desk.requests()
+    desk.end(attempt, success())
+    desk.tell(AttemptEnded(attempt.id, 0.0, success()))
+
+    assert desk.ended() == {0: "ok"}
+    assert [note.code for note in desk.notices if isinstance(note, Noted)] == ["late"]
+
+
+def test_a_request_under_which_a_process_died_is_tried_alone():
+    desk = Desk("a", limit=2)
+    desk.add(*rows(4))
+    first, second = desk.requests()
+    desk.fail(first, ERROR, crashed=True)
+    assert len(desk.requests()) == 1
+
+    desk.end(second, desk.well(second))
+    desk.later(1.0)
+    assert desk.positions() == [first.request.position]
+    (alone,) = desk.requests()
+    desk.end(alone, desk.well(alone))
+    assert len(desk.requests()) == 2
+
+
+def test_a_suspect_obeys_the_total():
+    desk = Desk("a", "b", limit=2, concurrency=Concurrency(total=1, learned=False))
+    desk.add(*rows(3))
+    desk.fail(desk.requests()[0], ERROR, crashed=True)
+
+    assert len(desk.requests()) == 1
+
+
+def test_a_drain_lets_run_what_runs_and_starts_nothing():
+    desk = Desk("a", limit=2)
+    desk.add(*rows(5))
+    desk.tell(Drained())
+    first, second = desk.requests()
+    desk.end(first, desk.well(first))
+    desk.fail(second, ERROR)
+    desk.plan(at=100.0)
+
+    assert desk.scheduler.in_flight == 0
+    assert desk.scheduler.room(1) == 0
+    assert desk.ended() == {0: "ok"}
+    assert desk.wake_at == float("inf")
+
+
+def test_an_abort_asks_for_every_end_and_makes_no_result():
+    desk = Desk("a", limit=2)
+    desk.add(*rows(5))
+    attempts = desk.requests()
+    desk.tell(Aborted())
+    assert desk.cancelled == [attempt.id for attempt in attempts]
+
+    for attempt in attempts:
+        desk.fail(attempt, FailureKind.CANCELLED)
+    assert desk.ended() == {}
+    assert desk.scheduler.counts(1).waiting == 5
+
+
+def test_an_answer_that_came_before_the_hang_up_counts():
+    desk = Desk("a", limit=1)
+    desk.add(row(0))
+    (attempt,) = desk.requests()
+    desk.tell(Aborted())
+    desk.end(attempt, success())
+
+    assert desk.ended() == {0: "ok"}
+
+
+def test_a_cancelled_batch_ends_whatever_its_requests_are_doing():
+    desk = Desk("a", "b", limit=2)
+    desk.add(*rows(9))
+    failed, crashed, running, answered = desk.requests()
+    desk.fail(failed, FailureKind.OVERLOADED)
+    desk.fail(crashed, ERROR, crashed=True)
+    left = desk.requests()
+    desk.tell(BatchCancelled(1))
+    desk.end(answered, success())
+    for attempt in left:
+        if attempt is not answered:
+            desk.fail(attempt, FailureKind.CANCELLED)
+    desk.plan(at=1000.0)
+
+    assert sorted(desk.ended()) == list(range(9))
+    assert [position for position, how in desk.ended().items() if how == "ok"] == [answered.request.position]
+    assert desk.scheduler.finished(1)
+    assert desk.scheduler.room(1) == 0
+    assert running in left
+
+
+def test_a_pause_holds_until_everybody_who_paused_says_so():
+    desk = Desk("a", limit=2)
+    desk.add(row(0))
+    desk.tell(Paused("user"))
+    desk.tell(Paused("journal"))
+    desk.add(row(1))
+    desk.tell(Unpaused("journal"))
+    assert desk.positions() == [0]
+
+    desk.tell(Unpaused("user"))
+    assert desk.positions() == [0, 1]
+
+
+def test_the_window_has_room_for_what_waits_only():
+    desk = Desk("a", limit=1, batch=Batch(id=1, window_requests=4, window_bytes=100))
+    assert desk.scheduler.room(1) == 4
+    desk.add(row(0))
+    assert desk.scheduler.room(1) == 4
+
+    desk.add(*rows(3))
+    assert (desk.scheduler.room(1), desk.scheduler.room_bytes(1)) == (1, 10)
+    desk.add(row(3))
+    assert desk.scheduler.room(1) == 0
+
+
+def test_a_batch_is_finished_once_its_input_has_ended_and_all_have():
+    desk = Desk("a", limit=1)
+    desk.add(row(0))
+    desk.tell(InputEnded(1, 1))
+    assert not desk.scheduler.finished(1)
+
+    desk.end(desk.requests()[0], success())
+    assert desk.scheduler.finished(1)
+
+
+def test_rows_with_images_end_unsent_where_the_model_is_known_to_be_blind():
+    desk = Desk("a", limit=4)
+    desk.add(row(0))
+    member = desk.member("a")
+    member.models = {"mistral:7b": Model(name="mistral:7b", capabilities=("completion",))}
+    desk.add(row(1, needs_vision=True))
+    assert desk.ended() == {1: "unsupported"}
+
+    member.models = {"mistral:7b": Model(name="mistral:7b", capabilities=("completion", "vision"))}
+    desk.add(row(2, needs_vision=True))
+    assert desk.positions() == [0, 2]
+
+
+def test_a_place_that_a_failure_closed_is_filled_again_when_it_opens():
+    desk = Desk("a", limit=2)
+    desk.add(*rows(9))
+    desk.fail(desk.requests()[0], ERROR)
+    assert len(desk.requests()) == 1
+
+    desk.later(0.5)
+    assert len(desk.requests()) == 2
+
+
+def test_one_batch_that_may_not_go_somewhere_does_not_keep_another_from_it():
+    desk = Desk("a", "b", limit=1)
+    desk.scheduler.tell(BatchOpened(Batch(id=2)), 0.0)
+    desk.add(*rows(2))
+    (failed,) = desk.requests("a")
+    desk.fail(failed, FailureKind.BAD_REPLY)
+    desk.plan(at=1.0)
+    assert desk.requests("a") == []
+
+    desk.add(row(0, batch=2))
+    assert [attempt.request.batch for attempt in desk.requests("a")] == [2]
+
+
+def test_when_we_were_away_every_deadline_moves():
+    desk = Desk("a", limit=1)
+    desk.add(row(0))
+    desk.fail(desk.requests()[0], FailureKind.UNAUTHORIZED)
+    desk.now = 1000.0
+    desk.tell(Away(1000.0))
+
+    assert not desk.running
+    assert desk.member("a").health.probe_at == 1060.0
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_the_same_telling_gives_the_same_plans(first):
+    def told():
+        desk = Desk("a", "b", limit=2)
+        desk.add(*rows(6))
+        for attempt in desk.requests(first):
+            desk.fail(attempt, ERROR)
+        desk.plan(at=5.0)
+        return [(attempt.id, attempt.instance, attempt.request.position) for attempt in desk.requests()], desk.wake_at
+
+    assert told() == told()
+
+
+def test_a_unit_is_served_only_where_it_is_resident():
+    desk = Desk("a", "b", models={"a": ("mistral:7b",), "b": ("llama3:8b",)})
+    desk.add(*rows(4))
+
+    assert {attempt.instance for attempt in desk.requests()} == {"a"}
+    assert desk.member("a").ready_for == MISTRAL

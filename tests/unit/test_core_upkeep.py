@@ -1,0 +1,187 @@
+"""Upkeep: discovery, loads, probes and the way back."""
+
+from __future__ import annotations
+
+from desk import LLAMA, MISTRAL, Desk, failure, row
+
+from arriero.core.events import Drained, InstanceChanged, InstanceLeft, Noted
+from arriero.core.outcome import FailureKind
+
+NOT_FOUND = failure(FailureKind.REJECTED, status=404)
+
+
+def steps(desk):
+    return [(one.instance, one.purpose, one.subject) for one in desk.running.values() if one.request is None]
+
+
+def only(desk):
+    (attempt,) = desk.running.values()
+    return attempt
+
+
+def to_gateway(desk):
+    """Answer all questions of the only instance as one that lists nothing."""
+    while desk.running:
+        desk.end(only(desk), NOT_FOUND)
+
+
+def test_a_unit_is_loaded_and_asked_about_before_its_first_request():
+    desk = Desk("a")
+    desk.scheduler.add([row(0)], 0.0)
+    desk.plan()
+    seen = []
+    while not desk.requests():
+        seen.append(steps(desk)[0][1:])
+        desk.end(only(desk), desk.well(only(desk)))
+
+    assert seen == [("preload", ""), ("discover", "resident"), ("discover", "details")]
+    assert desk.requests()[0].context_tokens == 4096
+
+
+def test_a_change_of_unit_drains_unloads_and_loads():
+    desk = Desk("a", limit=2)
+    desk.add(row(0), row(1))
+    first, second = desk.requests()
+    desk.scheduler.add([row(2, LLAMA)], 0.0)
+    desk.end(first, desk.well(first))
+    assert steps(desk) == []
+
+    desk.end(second, desk.well(second))
+    assert steps(desk) == [("a", "unload", "")]
+    desk.settle()
+    assert desk.positions() == [2]
+
+
+def test_an_ejected_instance_is_probed_and_comes_back_one_by_one():
+    desk = Desk("a", limit=4)
+    desk.add(*(row(position) for position in range(9)))
+    for attempt in desk.requests()[:2]:
+        desk.fail(attempt, FailureKind.UNREACHABLE)
+    assert desk.member("a").health.ejected
+
+    for attempt in desk.requests():
+        desk.fail(attempt, FailureKind.UNREACHABLE)
+    desk.later(0.9)
+    assert not desk.running
+
+    desk.later(0.1)
+    probe = only(desk)
+    assert probe.purpose == "probe"
+    desk.end(probe, desk.well(probe))
+    assert len(desk.requests()) == 1
+    desk.end(only(desk), desk.well(only(desk)))
+    assert len(desk.requests()) == 2
+
+
+def test_a_probe_that_fails_waits_twice_as_long():
+    desk = Desk("a", limit=2)
+    desk.add(row(0), row(1))
+    for attempt in desk.requests():
+        desk.fail(attempt, FailureKind.UNREACHABLE)
+    for wait_s in (1.0, 2.0, 4.0, 8.0):
+        desk.later(wait_s - 0.1)
+        assert not desk.running
+        desk.later(0.1)
+        desk.fail(only(desk), FailureKind.UNREACHABLE)
+
+
+def test_an_overloaded_probe_is_not_repeated_at_once():
+    desk = Desk("a", limit=1)
+    desk.add(row(0))
+    desk.fail(only(desk), FailureKind.UNAUTHORIZED)
+    desk.plan(at=60.0)
+    desk.fail(only(desk), FailureKind.OVERLOADED, retry_after_s=7.0)
+
+    assert not desk.running
+    assert desk.wake_at == 67.0
+
+
+def test_a_probe_obeys_the_limit():
+    desk = Desk("a", limit=1)
+    desk.add(row(0))
+    hung = only(desk)
+    desk.member("a").health.eject(0.0, FailureKind.TIMEOUT)
+    desk.scheduler._upkeep.ejected(desk.member("a"), FailureKind.TIMEOUT, 0.0)
+    desk.plan(at=1.0)
+    assert steps(desk) == []
+
+    desk.fail(hung, FailureKind.TIMEOUT)
+    desk.plan(at=2.0)
+    assert steps(desk) == [("a", "probe", "")]
+
+
+def test_a_model_that_cannot_be_loaded_is_refused_and_its_rows_end():
+    desk = Desk("a")
+    desk.scheduler.add([row(0)], 0.0)
+    desk.plan()
+    desk.fail(only(desk), FailureKind.MODEL_MISSING)
+
+    assert desk.ended() == {0: "unsupported"}
+    assert set(desk.member("a").refused) == {MISTRAL}
+
+
+def test_a_dead_holder_does_not_keep_the_others_from_loading():
+    desk = Desk("a", "b", limit=1, models={"b": ("llama3:8b", "mistral:7b")})
+    desk.add(row(0, LLAMA))
+    (holder,) = desk.requests()
+    desk.fail(holder, FailureKind.UNAUTHORIZED)
+    desk.plan(at=1.0)
+    desk.settle()
+
+    assert [attempt.instance for attempt in desk.requests()] == [({"a", "b"} - {holder.instance}).pop()]
+
+
+def test_a_gateway_proves_each_unit_by_a_generation_and_says_what_cannot_be_excluded():
+    desk = Desk()
+    desk.join("g")
+    to_gateway(desk)
+    desk.scheduler.add([row(0)], 0.0)
+    desk.plan()
+    assert steps(desk) == [("g", "probe", "")]
+
+    desk.end(only(desk), desk.well(only(desk)))
+    assert desk.positions() == [0]
+    assert [note.code for note in desk.notices if isinstance(note, Noted)].count("truncation_possible") == 1
+
+
+def test_a_gateway_without_chat_is_asked_by_generate():
+    desk = Desk()
+    desk.join("g")
+    to_gateway(desk)
+    desk.scheduler.add([row(0)], 0.0)
+    desk.plan()
+    desk.fail(only(desk), FailureKind.UNSUPPORTED)
+
+    assert only(desk).endpoint == "/api/generate"
+    assert [note.code for note in desk.notices if isinstance(note, Noted)] == ["truncation_possible", "generate_only"]
+
+
+def test_a_paused_gateway_says_when_it_is_tried_again():
+    desk = Desk()
+    desk.join("g", limit=8)
+    to_gateway(desk)
+    desk.add(*(row(position) for position in range(8)))
+    for attempt in desk.requests()[:2]:
+        desk.fail(attempt, FailureKind.UNREACHABLE)
+    (paused,) = [note for note in desk.notices if isinstance(note, InstanceChanged) and note.state == "ejected"]
+
+    assert paused.probe_in_s == 1.0
+    assert not desk.member("g").health.ejected
+
+
+def test_nothing_is_begun_after_a_drain():
+    desk = Desk("a")
+    desk.scheduler.add([row(0)], 0.0)
+    desk.scheduler.tell(Drained(), 0.0)
+    desk.join("b")
+
+    assert not desk.running
+
+
+def test_an_instance_that_left_is_not_asked_any_more():
+    desk = Desk()
+    desk.join("a")
+    desk.tell(InstanceLeft("a"))
+    desk.fail(only(desk), FailureKind.CANCELLED)
+
+    assert not desk.running
