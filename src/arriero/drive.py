@@ -95,16 +95,16 @@ async def drive(
     Args:
         scheduler: Decides.
         engine: Acts; its clock is the only one.
-        feeds: Where each open batch's requests come from.
+        feeds: Where each open batch's requests come from; whoever called may add to it and take from it meanwhile.
         sink: Where results go.
         done: Asked after each turn.
         observe: Hears each event and notice.
         beat_s: Longest time between two turns; ``inf`` in virtual time.
     """
-    open_feeds = dict(feeds)
+    ended: set[BatchId] = set()
     while True:
         now = engine.now()
-        more_now = _refill(scheduler, open_feeds, sink, now)
+        more_now = _refill(scheduler, feeds, ended, sink, now)
         plan = scheduler.schedule(now)
         for notice in plan.notices:
             observe(notice, now)
@@ -117,7 +117,7 @@ async def drive(
         if done():
             return
         # What ended unsent left the window after it was filled: there is room again, and perhaps no event will ever say so.
-        more_now = more_now or (bool(open_feeds) and any(not result.attempt for result in plan.results))
+        more_now = more_now or (ended != feeds.keys() and any(not result.attempt for result in plan.results))
         until = now if more_now else min(plan.wake_at, now + beat_s)
         events = await engine.wait(until)
         now = engine.now()
@@ -128,10 +128,17 @@ async def drive(
             scheduler.tell(Away(now - until), now)
 
 
-def _refill(scheduler: Scheduler, feeds: dict[BatchId, Feed], sink: Sink, now: float) -> bool:
+def _refill(scheduler: Scheduler, feeds: Mapping[BatchId, Feed], ended: set[BatchId], sink: Sink, now: float) -> bool:
     """Fill the windows from the feeds; a sink that does not keep up pauses everything.
 
-    A feed that has ended is told once and taken out. It may end without giving anything, when its scan finds no further row.
+    A feed that has ended is told once. It may end without giving anything, when its scan finds no further row.
+
+    Args:
+        scheduler: Takes the requests.
+        feeds: Those that are open now.
+        ended: Those of them that have ended; kept up to date.
+        sink: Takes what ends unsent.
+        now: Monotonic seconds.
 
     Returns:
         Whether a feed has more at once.
@@ -141,7 +148,10 @@ def _refill(scheduler: Scheduler, feeds: dict[BatchId, Feed], sink: Sink, now: f
     if not keeps_up:
         return False
     more_now = False
+    ended.intersection_update(feeds)
     for batch, feed in tuple(feeds.items()):
+        if batch in ended:
+            continue
         room = scheduler.room(batch)
         if room and not feed.ended:
             rows = feed.take(room, scheduler.room_bytes(batch))
@@ -152,5 +162,5 @@ def _refill(scheduler: Scheduler, feeds: dict[BatchId, Feed], sink: Sink, now: f
             more_now = more_now or feed.more_now
         if feed.ended:
             scheduler.tell(InputEnded(batch, feed.total or 0), now)
-            del feeds[batch]
+            ended.add(batch)
     return more_now

@@ -122,8 +122,8 @@ def test_a_hundred_kills_at_any_instant_lose_nothing_and_double_nothing(tmp_path
 
 @pytest.mark.timeout(20)
 def test_a_kill_while_the_output_is_written_leaves_the_old_name_free_or_whole(tmp_path: Path) -> None:
-    """Six thousand results take some hundredths of a second to write; the partial file tells when that begins."""
-    asked = write_prompts(tmp_path, 6000)
+    """Three thousand results take some hundredths of a second to write; the partial file tells when that begins."""
+    asked = write_prompts(tmp_path, 3000)
     with fake_fleet(8) as fleet:
         words = ("run", "prompts.txt", "-c", "32", *fleet.flags)
         with started(tmp_path, *words) as running:

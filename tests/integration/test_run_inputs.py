@@ -91,6 +91,23 @@ def test_standard_input_is_kept_and_resumed_without_being_piped_again(tmp_path: 
     assert_verified(tmp_path, "out.jsonl")
 
 
+def test_other_rows_on_standard_input_are_refused_and_do_not_cost_the_batch_its_own(tmp_path: Path) -> None:
+    piped = "".join(f"{prompt}\n" for prompt in ASKED)
+    with fake_fleet(1) as fleet:
+        words = ("run", "-", "-o", "out.jsonl", *fleet.flags)
+        arriero(tmp_path, *words, stdin=piped)
+        refused = arriero(tmp_path, *words, stdin=piped.replace("number 3.", "number three."))
+        resumed = arriero(tmp_path, "resume", "out.jsonl")
+        appended = arriero(tmp_path, *words, stdin=piped + "One more.\n")
+
+    assert refused.code == 2
+    assert "<stdin>:4: the row has changed" in refused.err
+    assert resumed.code == 0, resumed.err
+    assert appended.code == 0, appended.err
+    assert_answered(read_results(tmp_path, "out.jsonl"), [*ASKED, "One more."])
+    assert_verified(tmp_path, "out.jsonl")
+
+
 def test_the_first_rows_then_all_then_appended_ones_are_each_sent_once(tmp_path: Path) -> None:
     write_prompts(tmp_path, ASKED[:8])
     with fake_fleet(1) as fleet:
@@ -132,8 +149,6 @@ CHANGES = {
     "model": ("-m", "llama3.2:3b"),
     "options": ("-m", "mistral:7b", "-O", "temperature=1"),
     "prompt": ("-m", "mistral:7b", "--prompt", "Say: {prompt}"),
-    "system": ("-m", "mistral:7b", "-s", "Be brief."),
-    "endpoint": ("-m", "mistral:7b", "--endpoint", "/api/generate"),
 }
 
 

@@ -59,10 +59,10 @@ def test_auto_finds_the_slots_of_each_instance_and_fills_them(folder: Path) -> N
 )
 def test_never_more_than_allowed_are_in_flight_over_the_fleet(folder: Path, flag: str, most: int) -> None:
     with fake_fleet(4, 4, speed=Speed(decode_tokens_per_s=600.0)) as fleet:
-        done = arriero(folder, "run", "prompts.txt", "-c", flag, "--first", "50", *fleet.flags)
+        done = arriero(folder, "run", "prompts.txt", "-c", flag, "--first", "30", *fleet.flags)
 
     assert done.code == 0, done.err
-    assert_answered(read_results(folder), ASKED[:50])
+    assert_answered(read_results(folder), ASKED[:30])
     assert most_at_once(fleet.requests()) == most
 
 
@@ -89,12 +89,10 @@ def test_a_limit_of_the_fleet_file_holds_on_each_instance(folder: Path, limit: s
     assert most_on(fleet)[1] == most[1]
 
 
-def test_the_summary_says_when_too_few_or_too_many_were_allowed(folder: Path) -> None:
+def test_the_summary_says_when_too_many_were_allowed_once_enough_was_seen(folder: Path) -> None:
     with fake_fleet(4, speed=SLOW) as fleet:
-        low = arriero(folder, "run", "prompts.txt", "-c", "2", "--first", "30", *fleet.flags)
-        high = arriero(folder, "run", "prompts.txt", "-o", "high.json", "-c", "12", *fleet.flags)
+        high = arriero(folder, "run", "prompts.txt", "-c", "12", *fleet.flags)
         few = arriero(folder, "run", "prompts.txt", "-o", "few.json", "-c", "30", "--first", "10", *fleet.flags)
 
     assert "4 can run at once, -c 12 parks 8" in high.err
     assert "parks" not in few.err, "ten requests say nothing about thirty"
-    assert "parks" not in low.err

@@ -112,6 +112,7 @@ class Checker(Watch):
         alike = [one for one in requests if one is not attempt and key_of(one.request) == key]
         self.check(not alike, f"{key} runs twice at once")
         self.check(key not in self.ended, f"{key} is sent after its end")
+        self.check(not scheduler.books[request.batch].cancelled, f"{key} is sent although its batch was cancelled")
         self.check(key not in self.committed, f"{key} is sent although its result is kept")
         if request.round and not self.sent[key]:
             self.seen[f"{State.FINISHED} -> {State.WAITING}"] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desk import LLAMA, Desk, row
+from desk import LLAMA, Desk, row, success
 
 from arriero.core.batch import Batch
 from arriero.core.events import FleetChanged
@@ -26,10 +26,13 @@ def test_an_outage_is_told_once_and_so_is_its_end():
     desk = Desk("a", batch=PATIENT)
     desk.add(row(0), row(1), row(2))
     down(desk, "a")
-    desk.later(10.0)
-    desk.settle()
     for attempt in desk.requests():
         desk.end(attempt, desk.well(attempt))
+    desk.later(10.0)
+    desk.settle()
+    assert told(desk) == [False]
+
+    desk.end(desk.requests()[0], success())
 
     assert told(desk) == [False, True]
 

@@ -116,7 +116,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_its_rows_end():
     desk.plan()
     desk.fail(only(desk), FailureKind.MODEL_MISSING)
 
-    assert desk.ended() == {0: "unsupported"}
+    assert desk.ended() == {0: "model_missing"}
     assert set(desk.member("a").refused) == {MISTRAL}
 
 

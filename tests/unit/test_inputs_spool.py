@@ -76,7 +76,7 @@ def test_rows_are_sent_while_standard_input_is_still_open(stdin, tmp_path):
     source.close()
 
 
-def test_new_rows_on_standard_input_take_the_place_of_the_old_copy(stdin, tmp_path):
+def test_new_rows_on_standard_input_take_the_place_of_the_old_copy_once_they_are_accepted(stdin, tmp_path):
     path = tmp_path / "r.input"
     path.write_bytes(b"old\n")
     give(stdin[1], b"new\n")
@@ -84,8 +84,12 @@ def test_new_rows_on_standard_input_take_the_place_of_the_old_copy(stdin, tmp_pa
     source = spool(stdin[0], str(path), "txt")
 
     assert prompts(source) == ["new"]
+    assert path.read_bytes() == b"old\n"
+    source.accept()
+    source.accept()
     source.close()
     assert path.read_bytes() == b"new\n"
+    assert not path.with_name("r.input.partial").exists()
 
 
 def test_an_empty_standard_input_means_the_copy_of_before(stdin, tmp_path):

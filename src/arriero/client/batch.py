@@ -13,6 +13,7 @@ from msgspec import structs
 from arriero.config.settings import Settings
 from arriero.core.batch import Counts
 from arriero.core.request import BatchId
+from arriero.errors import StorageError
 from arriero.inputs.bind import Binder
 from arriero.inputs.binding import binding
 from arriero.inputs.feed import Feed
@@ -46,6 +47,7 @@ class BatchFiles:
 
     def __init__(self, settings: Settings, *, again: bool, command: str, on_progress: Callable[[], None]) -> None:
         self.settings = settings
+        self._on_progress = on_progress
         self.binder = Binder.of(settings)
         # A missing file must leave nothing behind; the copy of standard input may be made only by who owns the journal.
         source = None if settings.input == "-" else open_source(settings, again=again)
@@ -67,8 +69,17 @@ class BatchFiles:
             stop_at_bad=settings.on_bad_line == "stop",
             first=settings.first,
             previous_total=self.journal.total,
-            on_progress=on_progress,
+            on_progress=self._progressed,
         )
+
+    def _progressed(self) -> None:
+        """In the scan's thread: at its end the rows are known to be the batch's."""
+        if self.scan.total is not None:
+            try:
+                self.source.accept()
+            except StorageError as error:
+                self.scan.error = error
+        self._on_progress()
 
     def begin(self) -> None:
         """Scan ahead.

@@ -13,7 +13,10 @@ from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.events import Event, InstanceJoined, Notice
 from arriero.core.instance import Instance
 from arriero.core.member import Member, Phase
+from arriero.core.policies.pick import LongestFirst
+from arriero.core.policies.predict import Lengths
 from arriero.core.policies.timeout import TimeoutPolicy
+from arriero.core.queue import Rank
 from arriero.core.request import BatchId
 from arriero.core.scheduler import Scheduler
 from arriero.drive import Feed, Sink, drive
@@ -33,9 +36,16 @@ class Session:
         settings: Checked settings.
         name: 12 hex digits; goes into the header of every attempt.
         instances: The fleet with what is needed to reach it.
+        rank: Which waiting requests go first.
     """
 
-    def __init__(self, settings: Settings, name: str, instances: tuple[InstanceConfig, ...]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        instances: tuple[InstanceConfig, ...],
+        rank: Callable[[Lengths], Rank] = LongestFirst,
+    ) -> None:
         rule = settings.timeout
         self.settings = settings
         self.instances = instances
@@ -43,6 +53,7 @@ class Session:
             concurrency=settings.concurrency,
             timeout=TimeoutPolicy(rule.kind, rule.base_s, rule.per_char_s),
             random=Random(name),
+            rank=rank,
         )
         self.engine = AsyncioEngine(
             {config.instance.name: address(config) for config in instances},

@@ -16,6 +16,7 @@ from arriero.client.session import Session
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.batch import Batch
 from arriero.core.events import BatchCancelled, BatchOpened, InputReady, Notice
+from arriero.core.policies.pick import FirstCome
 from arriero.core.request import BatchId, Request, Result
 from arriero.drive import Feed
 from arriero.errors import FleetError
@@ -124,7 +125,8 @@ class Streams:
 
     def __init__(self, settings: Settings, instances: tuple[InstanceConfig, ...]) -> None:
         self._settings = settings
-        self._session = Session(settings, uuid4().hex[:12], instances)
+        # In order of arrival: where more items always come, the shortest would wait for ever behind longer ones.
+        self._session = Session(settings, uuid4().hex[:12], instances, rank=lambda _: FirstCome())
         self._model = ""
         self._feeds: dict[BatchId, Feed] = {}
         self._streams: dict[BatchId, StreamFeed] = {}
@@ -219,9 +221,16 @@ class Streams:
             if feed.over:
                 return
             if self._loop is None or self._loop.done():
-                raise FleetError("no instance was usable for longer than max_wait")
+                raise self._stopped()
             feed.changed.clear()
             await feed.changed.wait()
+
+    def _stopped(self) -> BaseException:
+        """Why the loop ended while answers were awaited."""
+        bug = self._loop.exception() if self._loop is not None else None
+        if self._session.scheduler.stop_reason == "refused":
+            return FleetError("every instance refuses us")
+        return bug or FleetError("no instance was usable for longer than max_wait")
 
     def _wake_readers(self, loop: asyncio.Task[None]) -> None:
         for stream in self._streams.values():

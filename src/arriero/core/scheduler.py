@@ -33,7 +33,6 @@ from arriero.core.flight import Flight
 from arriero.core.instance import BackendName, Concurrency
 from arriero.core.member import Member
 from arriero.core.outage import Outage
-from arriero.core.outcome import Failure, FailureKind
 from arriero.core.plan import Plan
 from arriero.core.policies.pick import LongestFirst
 from arriero.core.policies.predict import Lengths
@@ -214,21 +213,12 @@ class Scheduler:
     def _drained(self, event: Drained, now: float) -> None:
         self._draining = True
         self._upkeep.stop()
-        self._withdraw(now)
         self._endings.stop_upkeep(self._plan)
 
     def _aborted(self, event: Aborted, now: float) -> None:
         self._draining = True
         self._upkeep.stop()
-        self._withdraw(now)
         self._endings.abort(self._plan)
-
-    def _withdraw(self, now: float) -> None:
-        """What was decided since the last plan, and so not handed out yet, is not started after all."""
-        unsent, self._plan.start = self._plan.start, []
-        self._plan.notices = [notice for notice in self._plan.notices if not isinstance(notice, AttemptStarted)]
-        for attempt in unsent:
-            self._endings.ended(self._plan, AttemptEnded(attempt.id, now, Failure(kind=FailureKind.CANCELLED)), now)
 
     def _batch_opened(self, event: BatchOpened, now: float) -> None:
         self.books.open(event.batch)

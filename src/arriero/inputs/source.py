@@ -129,6 +129,9 @@ class FileSource:
             return "gone"
         return "same" if now.st_size == size else "grew" if now.st_size > size else "shrank"
 
+    def accept(self) -> None:
+        """The rows are those of the batch; nothing hangs on it where there is no copy of them to keep."""
+
     def release(self) -> None:
         """Nobody ever waits: the file has its length."""
 

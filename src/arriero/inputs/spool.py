@@ -59,15 +59,30 @@ class GrowingExtent:
 class SpoolingSource(FileSource):
     """Rows of standard input as they arrive, read back from the spool.
 
-    The copy is ``PATH.partial`` until standard input has ended, then it is synced and renamed to ``PATH``. Nobody but
-    its owner can read it.
+    The copy is ``PATH.partial`` until standard input has ended, then it is synced and renamed to ``PATH``; where an
+    older copy lies there, only once the rows are accepted, so that rows of another batch do not cost this one its input.
+    Nobody but its owner can read it.
     """
 
     extent: GrowingExtent
+    _unnamed = False  # the copy is whole, and still called .partial
+    _accepted = False
 
     def start(self, stdin: int, first: bytes) -> None:
         """Begin to copy in a thread; ``first`` was read already."""
+        self._renaming = threading.Lock()
+        self._accepted = not Path(self.path).exists()
         threading.Thread(target=self._copy, args=(stdin, first), name="arriero-spool", daemon=True).start()
+
+    def accept(self) -> None:
+        """The rows are those of the batch: their copy takes the place of an older one.
+
+        Raises:
+            StorageError: If it cannot.
+        """
+        with self._renaming:
+            self._accepted = True
+            self._rename()
 
     def release(self) -> None:
         """Wake whoever waits; they see an end. The copier stays in its read until the process ends."""
@@ -100,9 +115,20 @@ class SpoolingSource(FileSource):
     def _finish(self) -> None:
         try:
             os.fsync(self.file)
+        except OSError as error:
+            raise StorageError(f"{self.path}: standard input cannot be kept: {error.strerror}") from error
+        with self._renaming:
+            self._unnamed = True
+            self._rename()
+
+    def _rename(self) -> None:
+        if not (self._unnamed and self._accepted):
+            return
+        try:
             Path(self.path + ".partial").replace(self.path)
         except OSError as error:
             raise StorageError(f"{self.path}: standard input cannot be kept: {error.strerror}") from error
+        self._unnamed = False
 
 
 def spool(stdin: int | None, path: str, input_format: InputFormat, *, templated: bool = False) -> FileSource:

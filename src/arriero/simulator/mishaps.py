@@ -141,6 +141,14 @@ def _behind_gateway(made: World, random: Random) -> World:
     return structs.replace(made, servers=(gateway, *rest), instances=(instance, *kept))
 
 
+def _cancelled(made: World, random: Random) -> World:
+    """A batch is cancelled while some of its requests wait for their retry."""
+    at = random.uniform(4.0, 15.0)
+    servers = [server for server in made.servers if not server.hidden]
+    errors = [Fault(kind="errors", server=server.name, at=at - 3.0, lasts_s=6.0, value=0.5) for server in servers]
+    return structs.replace(made, faults=(*made.faults, *errors), script=(*made.script, (at, BatchCancelled(1))))
+
+
 def _lone_model(made: World, random: Random) -> World:
     """Only one instance has the second model, and it goes down for long."""
     lone, *others = made.servers
@@ -162,7 +170,7 @@ MISHAPS: dict[str, Callable[[World, Random], World]] = {
     "leave and join": _moved,
     "drain": _scripted((12.0, Drained())),
     "abort": _scripted((12.0, Drained()), (16.0, Aborted())),
-    "cancel": _scripted((12.0, BatchCancelled(1))),
+    "cancel": _cancelled,
     "pause": _paused,
     "limit": _scripted((6.0, LimitSet(InstanceLimit(1, 1, 1), "s0")), (12.0, LimitSet(InstanceLimit(2, 4, 16), "s0"))),
     "slow disk": lambda made, _: structs.replace(made, commit_s=4.0, sink_most=5),
