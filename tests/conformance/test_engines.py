@@ -6,9 +6,9 @@ import threading
 from math import inf
 
 import pytest
+from every_engine import ENGINES, Build
 from fake_ollama import answer
 from flying import attempt, ended, events_until, failure, looped, outcome, outcomes, text, until_begun
-from worlds import ENGINES, Build
 
 from arriero.core.events import AttemptBegan, AttemptEnded, Drained, InstanceLeft, Unpaused
 from arriero.core.outcome import FailureKind, Success

@@ -236,7 +236,8 @@ def arriero(folder: Path, *words: str, stdin: str | None = None, env: Mapping[st
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The test's own environment without what would decide for the command; a home of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARRIERO_", "OLLAMA_", "XDG_"))}
-    kept.pop("CI", None)
+    for name in ("CI", "PYTHONDONTWRITEBYTECODE"):  # the second would compile every module anew for each command
+        kept.pop(name, None)
     return {**kept, "HOME": str(folder / ".home"), "NO_COLOR": "1", **(more or {})}
 
 

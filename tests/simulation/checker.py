@@ -311,7 +311,7 @@ class Checker(Watch):
         if outcome.kind in (FailureKind.OVERLOADED, FailureKind.EXPIRED):
             waited_s = result.ended_at - self.opened_at
             most_s = next(rows.batch.max_wait_s for rows in self.world.batches if rows.batch.id == request.batch)
-            self.check(waited_s >= most_s, f"{key_of(request)} was given up after {waited_s:.1f} of {most_s} s")
+            self.check(waited_s >= most_s - 1e-6, f"{key_of(request)} was given up after {waited_s:.1f} of {most_s} s")
         truth = self.world.truths[request.batch, request.position]
         if outcome.kind is FailureKind.TOO_LONG:
             self.check(truth.prompt_tokens + truth.output_tokens > 1024, f"{key_of(request)} was not too long")
