@@ -203,3 +203,11 @@ def test_binding_spells_equal_settings_equally_and_hides_long_ones():
     long = binding(settings(system="canary " * 100))["system"]
     assert long.startswith("blake2b:")
     assert "canary" not in long
+
+
+def test_a_row_with_images_needs_a_model_that_sees():
+    turns = [{"role": "user", "content": "What is this?", "images": ["aGk="]}]
+
+    assert bind(row(prompt="p", images=["aGk="]), models=("m",)).needs_vision
+    assert bind(row(messages=turns), models=("m",)).needs_vision
+    assert not bind(row(prompt="p"), models=("m",)).needs_vision

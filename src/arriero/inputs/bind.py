@@ -130,6 +130,7 @@ class Binder:
             timeout_s=row.timeout_s,
             priority=row.priority,
             family=self._family_of(row, prompt),
+            needs_vision=bool(row.images) or any(turn.images for turn in row.messages),
             round=round_number,
             attempts_used=attempts_used,
         )
