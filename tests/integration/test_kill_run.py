@@ -100,7 +100,7 @@ def scenario(folder: Path, kills: int, seed: int) -> int:
     chance = random.Random(seed)
     speed = Speed(decode_tokens_per_s=400.0)
     with fake_fleet(1, 2, 4, speed=speed) as fleet:
-        batch = Killed(folder, fleet, prompts(45 * kills), "-c", "20")
+        batch = Killed(folder, fleet, prompts(100 * kills), "-c", "20")
         struck = sum(batch.run_and_kill(chance.uniform(0.05, 1.1)) for _ in range(kills))
         assert len(batch.told) > 0
         fleet.calm()

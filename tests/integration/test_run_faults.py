@@ -66,13 +66,13 @@ def test_one_of_three_dies_in_the_middle_comes_back_and_no_request_fails(folder:
 
 def test_every_way_to_answer_wrongly_is_seen_and_the_request_goes_elsewhere(folder: Path) -> None:
     wrong = [
-        [Fault("html", at=(2,)), Fault("error_200", at=(6,)), Fault("reset", at=(10,))],
-        [Fault("half_json", at=(2,)), Fault("no_done", at=(6,)), Fault("status", at=(10,), status=500)],
-        [Fault("wrong_model", at=(2,)), Fault("close_mid", at=(6,)), Fault("error_mid", at=(10,))],
+        [Fault("html", at=(1,)), Fault("error_200", at=(2,)), Fault("reset", at=(3,))],
+        [Fault("half_json", at=(1,)), Fault("no_done", at=(2,)), Fault("status", at=(3,), status=500)],
+        [Fault("wrong_model", at=(1,)), Fault("close_mid", at=(2,)), Fault("error_mid", at=(3,))],
     ]
     each = [{"faults": faults} for faults in wrong]
     with fake_fleet(2, 2, 2, each=each, speed=Speed(decode_tokens_per_s=400.0)) as fleet:
-        done = arriero(folder, "run", "prompts.txt", *fleet.flags)
+        done = arriero(folder, "run", "prompts.txt", "-c", "9", *fleet.flags)  # three for each at once
 
     assert done.code == 0, done.err
     assert_answered(read_results(folder), ASKED)
