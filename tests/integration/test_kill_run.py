@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,16 @@ from running import (
 
 from arriero.journal.reader import JournalReader
 
-UNKEPT_S = 2.0
-"""An answer that came longer before the kill than this must have been committed; a commit takes some milliseconds."""
+UNKEPT_S = 0.5
+"""An answer that came longer before the kill than this must have been committed; 9 ms were seen on two busy cores.
+
+The processes live 1.1 s at most, so a larger bound would check nothing.
+"""
+
+AT_ONCE = 20
+
+UNKEPT_MOST = 2 * AT_ONCE
+"""Answers that one kill may cost; 4 were seen. A disk that stalls for a moment is no fault of ours."""
 
 
 class Killed:
@@ -80,6 +89,7 @@ class Killed:
         results = {one.attempt_name: one for one in stored_results(self.folder)}
         assert len(results) == len(self.asked)
         assert results.keys() <= set(marks)
+        unkept: Counter[str] = Counter()
         for entry in completed:
             if entry.attempt in results:
                 assert results[entry.attempt].text == answer(self.asked[results[entry.attempt].position])
@@ -88,11 +98,12 @@ class Killed:
             late = min((at - entry.ended for at in self.killed_at if at >= entry.started), default=None)
             assert late is not None, f"{entry} belongs to no result and to no kill"
             assert late < UNKEPT_S, f"{entry} was answered {late:.2f} s before the kill and not kept"
+            unkept[entry.attempt.partition("-")[0]] += 1
         with JournalReader(self.folder / "results.json.journal") as reader:
             sessions = {session.name: session.ended_wall_s for session in reader.sessions()}
         assert {mark.partition("-")[0] for mark in marks} <= {*sessions}
-        others = {entry.attempt.partition("-")[0] for entry in completed if entry.attempt not in results}
-        assert all(sessions[name] is None for name in others), "an orderly end left an answer out"
+        assert all(sessions[name] is None for name in unkept), "an orderly end left an answer out"
+        assert max(unkept.values(), default=0) <= UNKEPT_MOST, "a kill cost too many answers"
 
 
 def scenario(folder: Path, kills: int, seed: int) -> int:
@@ -100,7 +111,7 @@ def scenario(folder: Path, kills: int, seed: int) -> int:
     chance = random.Random(seed)
     speed = Speed(decode_tokens_per_s=400.0)
     with fake_fleet(1, 2, 4, speed=speed) as fleet:
-        batch = Killed(folder, fleet, prompts(100 * kills), "-c", "20")
+        batch = Killed(folder, fleet, prompts(100 * kills), "-c", str(AT_ONCE))
         struck = sum(batch.run_and_kill(chance.uniform(0.05, 1.1)) for _ in range(kills))
         assert len(batch.told) > 0
         fleet.calm()
