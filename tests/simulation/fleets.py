@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+from msgspec import structs
+
 from arriero.core.batch import Batch
 from arriero.core.instance import Concurrency, Instance
+from arriero.core.remembered import Served, Sizes
 from arriero.simulator.fault import Fault
 from arriero.simulator.run import Run
 from arriero.simulator.session import Watch
@@ -113,3 +116,24 @@ def efficiency(world: World) -> float:
     assert len(kept) == len(world.truths)
     assert all(result.succeeded for result in kept.values())
     return bound_s(world) / ends.last_s
+
+
+class Learned(Watch):
+    """What a batch leaves for the next one."""
+
+    def __init__(self) -> None:
+        self.served: dict[str, tuple[Served, ...]] = {}
+        self.sizes: list[Sizes] = []
+
+    def turned(self, session) -> None:
+        self.served = {member.name: tuple(member.learned()) for member in session.scheduler.fleet}
+        self.sizes = session.scheduler.lengths.learned()
+
+
+def second(rows: int, seed: int, *, families: int = 8, capped: bool = False) -> tuple[float, float]:
+    """Efficiency of a batch that begins with nothing, and of the same one after another batch."""
+    world = batch_of(uneven(), rows, seed=seed, families=families, capped=capped)
+    learned = Learned()
+    Run(batch_of(uneven(), 2 * rows, seed=seed, families=families, capped=capped), learned).out()
+    after = structs.replace(world, remembered=learned.served, sizes=tuple(learned.sizes))
+    return efficiency(world), efficiency(after)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
-from statistics import median
+from statistics import mean, median
 
 import pytest
-from fleets import batch_of, bound_s, efficiency, uneven
+from fleets import batch_of, bound_s, efficiency, second, uneven
 from msgspec import structs
 
 from arriero.core.batch import Batch
@@ -70,6 +70,12 @@ def test_an_uneven_fleet_of_which_nothing_is_known_is_kept_busy():
     assert efficiencies(1000) >= 0.87
     assert efficiencies(1000, capped=True) >= 0.93
     assert efficiencies(1000, families=1) >= 0.74
+
+
+def test_what_one_batch_learned_lifts_the_next():
+    pairs = [second(300, seed) for seed in range(100, 112)]
+
+    assert mean(after for _, after in pairs) >= mean(before for before, _ in pairs) + 0.03, pairs
 
 
 @pytest.mark.slow

@@ -38,7 +38,19 @@ def test_a_text_row_becomes_a_request_with_its_place_and_hash():
     assert (request.attempts_used, request.row_hash, request.unit) == (1, one.hash, Unit("m"))
     assert (request.content.prompt, request.content.system) == ("Tell me a Joke", "be brief")
     assert (request.content.endpoint, request.content.think, request.max_tokens) == ("/api/chat", None, None)
-    assert (request.size_chars, request.family) == (len("Tell me a Joke") + len("be brief"), "tell me a")
+    assert request.size_chars == len("Tell me a Joke") + len("be brief")
+
+
+def test_a_family_is_the_first_words_and_the_system_prompt_named_by_a_digest():
+    def family(prompt, **changed):
+        return bind(parse_text(4, Line(9, 0, prompt)), **changed).family
+
+    assert family(b"Tell me a Joke") == family(b"tell  ME a story of two wolves")
+    assert family(b"Tell me a Joke") != family(b"Tell me the time")
+    assert family(b"Tell me a Joke") != family(b"Tell me a Joke", system="be brief")
+    assert family(b"Tell me a Joke") == bind(row(messages=[{"role": "user", "content": "Tell me a Joke"}])).family
+    assert "joke" not in family(b"Joke")
+    assert "tell" not in family(b"Tell me a Joke")
 
 
 def test_the_rows_own_settings_go_before_the_users():
@@ -156,7 +168,7 @@ def test_the_users_system_prompt_stays_away_from_a_chat_that_has_one():
     request = bind(without, system="users")
     assert request.content.system == "users"
     assert request.content.messages == (Message(role="user", content="hi there"),)
-    assert (request.size_chars, request.family) == (len("hi there") + len("users"), "hi there")
+    assert request.size_chars == len("hi there") + len("users")
 
 
 def test_bad_refused_and_impossible_rows_are_failures_and_never_exceptions():

@@ -7,10 +7,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from math import inf
 from typing import TextIO
 
 import msgspec
-from msgspec import structs
 
 from arriero.client.batch import (
     BATCH,
@@ -20,28 +20,31 @@ from arriero.client.batch import (
     write_output,
 )
 from arriero.client.control import Control
-from arriero.client.instances import Nowhere, default_model, describe, require_model, require_usable
+from arriero.client.instances import describe, require_model, require_usable, with_only_model
 from arriero.client.loop import run
+from arriero.client.memory import Memory
 from arriero.client.session import Session
 from arriero.client.stop import Stop
 from arriero.client.summary import Summary, summarize
-from arriero.client.talk import Talk
+from arriero.client.talk import Talk, input_lines
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.batch import Batch, BatchStatus
 from arriero.core.events import BatchOpened, InputReady, Notice
 from arriero.core.request import Result
-from arriero.errors import ConfigError
 from arriero.local.server import LocalServer
 from arriero.monitor.display import display_shown
 from arriero.monitor.live import Live
 from arriero.monitor.monitor import Monitor
-from arriero.monitor.safe import safe_text
 from arriero.outputs.follow import Follow
 
 DEMONSTRATION = "local      a 135M-parameter demonstration model: the mechanics are real, its answers are poor"
 
 PUBLISH_S = 2.0
 """How often the numbers of the moment are kept for ``arriero status`` in another process."""
+
+
+KEEP_S = 60.0
+"""How often what was learned is kept for later batches, should this one be killed."""
 
 
 def run_batch(
@@ -71,7 +74,7 @@ def run_batch(
             server = stack.enter_context(LocalServer())
             instances = (InstanceConfig(instance=server.instance()),)
         if not settings.models:
-            settings = run(_with_only_model(settings, instances))
+            settings = run(with_only_model(settings, instances))
         carry = Carry(settings, instances, control, stderr, again=again)
         stack.callback(carry.close)
         for line in said:
@@ -95,10 +98,13 @@ class Carry:
         self._control = control
         self._stderr = stderr
         self._files = BatchFiles(settings, again=again, command=shlex.join(sys.argv), on_progress=self._progress)
-        self._session = Session(settings, self._files.journal.session, instances)
+        # The embedded server has another port each time, and nothing to learn of it is worth keeping.
+        memory = None if settings.local else Memory.of(os.environ)
+        self._session = Session(settings, self._files.journal.session, instances, memory=memory)
         self._feed = self._files.feed()
         self._stop = Stop(settings, self._session.scheduler, self._files, self._feed, control)
         self._publish_at = 0.0
+        self._keep_at = inf
         self._live: Live | None = None
         self._follow: Follow | None = None
         self._full = False
@@ -124,7 +130,8 @@ class Carry:
         files.begin()
         counts, kinds = files.restored()
         monitor = self._monitor = Monitor(self._session.view, restored=counts, failures=kinds)
-        self._say_input()
+        for line in input_lines(files):
+            self.say(line)
         if not files.all_ended:
             if self.settings.local:
                 self.say(DEMONSTRATION)
@@ -162,6 +169,7 @@ class Carry:
             batch = Batch(id=BATCH, retries=settings.retries, max_wait_s=settings.max_wait_s)
             session.scheduler.tell(BatchOpened(batch), session.engine.now())
             self._opened = True
+            self._keep_at = session.engine.now() + KEEP_S
             await session.drive({BATCH: self._feed}, self, done=self._done)
 
     # A sink for ``drive``: the journal, which says when it is full and when it has room again.
@@ -193,6 +201,9 @@ class Carry:
         if now >= self._publish_at:
             self._publish_at = now + PUBLISH_S
             self._publish(now)
+        if now >= self._keep_at:
+            self._keep_at = now + KEEP_S
+            self._session.keep()
         stop = None if scheduler.draining else self._stop.wanted(now)
         if stop is not None:
             scheduler.tell(stop, now)
@@ -205,21 +216,6 @@ class Carry:
             journal.note_total(total)
             self._monitor.counted(total)
         journal.publish(msgspec.json.encode(self._monitor.snapshot(now)))
-
-    def _say_input(self) -> None:
-        scan, name = self._files.scan, safe_text(self._files.source.name)
-        count = f"{scan.total:,} rows" if scan.total is not None else f"{scan.scanned:,} rows so far, still scanning"
-        ended = len(self._files.journal.done)
-        parts = [name, count]
-        if ended:
-            parts.append(f"{ended:,} ended before")
-        if scan.appended:
-            parts.append(f"{scan.appended:,} appended since")
-        if scan.bad_rows:
-            parts.append(f"{scan.bad_rows:,} bad lines will fail")
-        self.say(f"{'input':<11}" + "   ".join(parts))
-        for note in self._files.binder.notes:
-            self.say(f"{'note':<11}{note}")
 
     def _show(self, monitor: Monitor) -> None:
         if self._stderr is None:
@@ -268,20 +264,3 @@ class Carry:
             return [str(self._follow.finish(complete=complete))]
         exported = write_output(self.settings, self._files.source, complete=complete)
         return [str(path) for path in exported.paths]
-
-
-async def _with_only_model(settings: Settings, instances: tuple[InstanceConfig, ...]) -> Settings:
-    """The settings with the only model there is, where neither flag nor journal names one.
-
-    Rows may all name their own, so that several installed models are no mistake yet.
-    """
-    async with Session(settings, "0" * 12, instances) as session:
-        await session.discover(Nowhere())
-        require_usable(session.scheduler.fleet)
-        try:
-            model = default_model(session.scheduler.fleet)
-        except ConfigError:
-            if settings.input_format == "txt":
-                raise
-            return settings
-    return structs.replace(settings, models=(model,))

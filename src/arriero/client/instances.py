@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec import structs
 
 from arriero.client.loop import run
 from arriero.client.session import Session, state_word
-from arriero.config.settings import Settings
+from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.events import Notice
 from arriero.core.fleet import Fleet
 from arriero.core.member import Member, Phase
@@ -124,6 +125,27 @@ def require_model(fleet: Fleet, model: str) -> None:
     told = [f"  {member.instance.url}  has {_models(member.models or ())}" for member in members]
     pull = next((f"OLLAMA_HOST={member.instance.url} ollama pull {model}" for member in members), "")
     raise FleetError("\n".join([f"no instance has the model {safe_text(model)}", *told]), hint=safe_text(pull))
+
+
+async def with_only_model(settings: Settings, instances: tuple[InstanceConfig, ...]) -> Settings:
+    """The settings with the only model there is, where neither flag nor journal names one.
+
+    Rows may all name their own, so that several installed models are no mistake yet.
+
+    Raises:
+        FleetError: If no instance is usable.
+        ConfigError: If rows cannot name a model and there is not exactly one.
+    """
+    async with Session(settings, "0" * 12, instances) as session:
+        await session.discover(Nowhere())
+        require_usable(session.scheduler.fleet)
+        try:
+            model = default_model(session.scheduler.fleet)
+        except ConfigError:
+            if settings.input_format == "txt":
+                raise
+            return settings
+    return structs.replace(settings, models=(model,))
 
 
 def installed(fleet: Fleet) -> list[str]:

@@ -13,6 +13,7 @@ import apsw
 import msgspec
 
 from arriero.client.instances import FleetView, fleet_ps
+from arriero.client.memory import Memory
 from arriero.config.settings import Settings
 from arriero.errors import ArrieroError
 from arriero.journal.place import refuse_network, resolve
@@ -59,6 +60,7 @@ def machine() -> list[Finding]:
         _files(),
         _proxies(),
         _local(),
+        _learned(),
     ]
 
 
@@ -112,3 +114,9 @@ def _local() -> Finding:
     return Finding(
         name="local", ok=True if there else None, text=str(there) if there else "model missing: arriero local install"
     )
+
+
+def _learned() -> Finding:
+    memory = Memory.of(os.environ)
+    text = "nothing yet" if not memory.known else f"{memory.known} entries in {memory.path}"
+    return Finding(name="learned", ok=True, text=text)

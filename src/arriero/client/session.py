@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from arriero.backends.dialects import backend
+from arriero.client.memory import Memory
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.events import Event, InstanceJoined, Notice
 from arriero.core.instance import Instance
@@ -37,6 +38,7 @@ class Session:
         name: 12 hex digits; goes into the header of every attempt.
         instances: The fleet with what is needed to reach it.
         rank: Which waiting requests go first.
+        memory: What earlier batches learned; None: nothing is recalled and nothing kept.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Session:
         name: str,
         instances: tuple[InstanceConfig, ...],
         rank: Callable[[Lengths], Rank] = LongestFirst,
+        memory: Memory | None = None,
     ) -> None:
         rule = settings.timeout
         self.settings = settings
         self.instances = instances
+        self._memory = memory or Memory(None)
         self.scheduler = Scheduler(
             concurrency=settings.concurrency,
             timeout=TimeoutPolicy(rule.kind, rule.base_s, rule.per_char_s),
@@ -67,15 +71,17 @@ class Session:
         """Open the engine and let the instances join."""
         await self.engine.__aenter__()
         now = self.engine.now()
-        for config in self.instances:
-            self.scheduler.tell(InstanceJoined(config.instance), now)
+        instances = [config.instance for config in self.instances]
+        for instance, remembered in zip(instances, self._memory.instances(instances), strict=True):
+            self.scheduler.tell(InstanceJoined(instance, remembered), now)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the engine; what still runs is cancelled."""
+        """Close the engine; what still runs is cancelled, what was learned is kept."""
         await self.engine.aclose()
+        self.keep()
 
     def hear(self, observe: Callable[[Event | Notice, float], None]) -> None:
         """``observe`` hears all events and notices from now on."""
@@ -85,10 +91,15 @@ class Session:
         """Ask every instance what it is; those that are slow are waited for only while none can serve."""
         self._settled_by = self.engine.now() + SETTLE_S
         await self.drive({}, sink, done=self._known_enough)
+        self._memory.recall(self.scheduler.fleet, self.scheduler.lengths)
 
     async def drive(self, feeds: Mapping[BatchId, Feed], sink: Sink, *, done: Callable[[], bool]) -> None:
         """Run the loop until ``done``."""
         await drive(self.scheduler, self.engine, feeds, sink, done=done, observe=self._observe)
+
+    def keep(self) -> None:
+        """Hand what was learned so far to later batches, should this one be killed."""
+        self._memory.keep(self.scheduler.fleet, self.scheduler.lengths)
 
     def view(self) -> list[InstanceView]:
         """The fleet as a surface shows it."""

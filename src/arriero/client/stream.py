@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -12,6 +13,7 @@ from uuid import uuid4
 from arriero.client.answer import Answer, answer_of
 from arriero.client.batch import prompt_for
 from arriero.client.instances import Nowhere, default_model, require_model, require_usable
+from arriero.client.memory import Memory
 from arriero.client.session import Session
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.batch import Batch
@@ -126,7 +128,9 @@ class Streams:
     def __init__(self, settings: Settings, instances: tuple[InstanceConfig, ...]) -> None:
         self._settings = settings
         # In order of arrival: where more items always come, the shortest would wait for ever behind longer ones.
-        self._session = Session(settings, uuid4().hex[:12], instances, rank=lambda _: FirstCome())
+        self._session = Session(
+            settings, uuid4().hex[:12], instances, rank=lambda _: FirstCome(), memory=Memory.of(os.environ)
+        )
         self._model = ""
         self._feeds: dict[BatchId, Feed] = {}
         self._streams: dict[BatchId, StreamFeed] = {}

@@ -1,9 +1,10 @@
-"""Talk: what the user hears of the fleet while a batch runs, a line each."""
+"""Talk: what the user hears of the input and the fleet, a line each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from arriero.client.batch import BatchFiles
 from arriero.client.instances import HINTS
 from arriero.core.events import Event, FleetChanged, InstanceChanged, Notice
 from arriero.monitor.safe import safe_text
@@ -52,3 +53,18 @@ class Talk:
             return f"{'fleet':<11}usable again: work goes on"
         wait = short_duration(self._max_wait_s)
         return f"{'fleet':<11}no usable instance: waiting and probing, at most {wait} (--max-wait); Ctrl-C is safe"
+
+
+def input_lines(files: BatchFiles) -> list[str]:
+    """What is known of the input at the start: its rows as far as they were scanned, and what ended before."""
+    scan, name = files.scan, safe_text(files.source.name)
+    count = f"{scan.total:,} rows" if scan.total is not None else f"{scan.scanned:,} rows so far, still scanning"
+    ended = len(files.journal.done)
+    parts = [name, count]
+    if ended:
+        parts.append(f"{ended:,} ended before")
+    if scan.appended:
+        parts.append(f"{scan.appended:,} appended since")
+    if scan.bad_rows:
+        parts.append(f"{scan.bad_rows:,} bad lines will fail")
+    return [f"{'input':<11}" + "   ".join(parts), *(f"{'note':<11}{note}" for note in files.binder.notes)]

@@ -9,6 +9,7 @@ import msgspec
 from arriero.core.batch import Batch
 from arriero.core.instance import Instance, InstanceLimit
 from arriero.core.outcome import FailureKind, Outcome
+from arriero.core.remembered import Served
 from arriero.core.request import Attempt, AttemptId, BatchId, Unit
 
 
@@ -28,9 +29,15 @@ class AttemptEnded(msgspec.Struct, frozen=True):
 
 
 class InstanceJoined(msgspec.Struct, frozen=True):
-    """An instance belongs to the fleet from now on; it is discovered before it gets work."""
+    """An instance belongs to the fleet from now on; it is discovered before it gets work.
+
+    Attributes:
+        instance: As its operator described it.
+        remembered: What earlier batches learned of it.
+    """
 
     instance: Instance
+    remembered: tuple[Served, ...] = ()
 
 
 class InstanceLeft(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 from msgspec import structs
@@ -11,6 +11,7 @@ from arriero.core.instance import Concurrency, Instance, InstanceLimit
 from arriero.core.member import Member, Phase
 from arriero.core.policies.limit import Limit, limit_for
 from arriero.core.policies.predict import Pace
+from arriero.core.remembered import Served
 from arriero.core.request import Attempt, Unit
 
 UNKNOWN_SECONDS_PER_TOKEN = 0.05
@@ -60,10 +61,10 @@ class Fleet:
         """The member of that name; None if there is none."""
         return self._members.get(name)
 
-    def join(self, instance: Instance) -> Member:
-        """A new member, or the same name again under a new description."""
+    def join(self, instance: Instance, remembered: Sequence[Served] = ()) -> Member:
+        """A new member, or the same name again under a new description; ``remembered`` is of earlier batches."""
         self._joined += 1
-        member = self._members[instance.name] = Member(instance, self._joined)
+        member = self._members[instance.name] = Member(instance, self._joined, remembered)
         self._count(member)
         return member
 
@@ -89,7 +90,9 @@ class Fleet:
         """The limit of a unit there, made when first asked for."""
         limit = member.limits.get(unit)
         if limit is None:
-            limit = limit_for(member.instance, member.backend, member.kind, None, self.concurrency.learned)
+            known = member.recall(unit)
+            slots = None if known is None else known.slots
+            limit = limit_for(member.instance, member.backend, member.kind, slots, self.concurrency.learned)
             if member.rtt_s is not None:
                 limit.round_trip(member.rtt_s)
             member.limits[unit] = limit
@@ -109,7 +112,9 @@ class Fleet:
         """The speed of a unit there, made when first asked for."""
         pace = member.paces.get(unit)
         if pace is None:
-            pace = member.paces[unit] = Pace()
+            known = member.recall(unit)
+            pace = Pace() if known is None else Pace(token_s=known.token_s or None, load_s=known.load_s)
+            member.paces[unit] = pace
         return pace
 
     def room(self, member: Member, unit: Unit, now: float) -> int:

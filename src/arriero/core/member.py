@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from arriero.core.instance import BackendName, Instance, Kind
@@ -10,6 +11,7 @@ from arriero.core.policies.health import Health
 from arriero.core.policies.limit import Limit
 from arriero.core.policies.predict import Pace
 from arriero.core.queue import Open
+from arriero.core.remembered import Served
 from arriero.core.request import Attempt, AttemptId, Unit
 from arriero.core.step import Step
 
@@ -41,6 +43,7 @@ class Member:
         ready_for: The unit that is resident and known, so that its requests may start; None while it is loaded.
         todo: Upkeep still to do before it serves its unit, in order (``upkeep.py``).
         loaded: Units that this process loaded there, and so may unload; on a gateway those that answered a probe.
+        remembered: What earlier batches learned there, by unit.
         refused: Units it cannot serve, and why (model missing, load failed for good).
         contexts: Context tokens of a unit there, once the server has said.
         paces: Learned speed, a unit.
@@ -79,6 +82,7 @@ class Member:
         "ready_for",
         "reason",
         "refused",
+        "remembered",
         "rtt_s",
         "running",
         "streak",
@@ -87,7 +91,7 @@ class Member:
         "version",
     )
 
-    def __init__(self, instance: Instance, index: int) -> None:
+    def __init__(self, instance: Instance, index: int, remembered: Sequence[Served] = ()) -> None:
         self.instance = instance
         self.index = index
         self.backend: BackendName = instance.backend
@@ -112,6 +116,7 @@ class Member:
         self.alone = False
         self.streak: list[Open] = []
         self.noted: set[str] = set()
+        self.remembered = {served.unit: served for served in remembered}
         self.rtt_s: float | None = None
         self.counted = False
         self.awaited = False
@@ -167,6 +172,26 @@ class Member:
         """What it lists about a model; None where it lists nothing."""
         models = self.models or {}
         return models.get(name) or models.get(f"{name}:latest")
+
+    def digest(self, unit: Unit) -> str:
+        """Content digest of the unit's model there; ``""`` where none is listed."""
+        known = self.model(unit.model)
+        return "" if known is None else known.digest
+
+    def recall(self, unit: Unit) -> Served | None:
+        """What an earlier batch learned of the unit there; None if nothing, or of another build of the model."""
+        known = self.remembered.get(unit)
+        return known if known is not None and known.digest == self.digest(unit) else None
+
+    def learned(self) -> list[Served]:
+        """What is worth keeping for the next batch: of each unit that has answered."""
+        return [self._served(unit, pace) for unit, pace in self.paces.items() if pace.answers]
+
+    def _served(self, unit: Unit, pace: Pace) -> Served:
+        before, slots = self.recall(unit), self.limits[unit].slots
+        if before is not None and self.instance.limit is not None:
+            slots = max(slots, before.slots)  # the operator's bound hides what lies above it
+        return Served(unit=unit, digest=self.digest(unit), slots=slots, token_s=pace.token_s, load_s=pace.load_s)
 
     def blind(self, unit: Unit) -> bool:
         """Whether the unit's model is known to see no images."""

@@ -65,7 +65,7 @@ class Scheduler:
         random: Random,
         rank: Callable[[Lengths], Rank] = LongestFirst,
     ) -> None:
-        lengths = Lengths()
+        self.lengths = lengths = Lengths()
         self.fleet = Fleet(concurrency)
         self.books = Books()
         self._plan = Plan()
@@ -188,7 +188,7 @@ class Scheduler:
     def _joined(self, event: InstanceJoined, now: float) -> None:
         if self.fleet.get(event.instance.name) is not None:
             self._left(InstanceLeft(event.instance.name), now)
-        self._upkeep.joined(self.fleet.join(event.instance), now)
+        self._upkeep.joined(self.fleet.join(event.instance, event.remembered), now)
 
     def _left(self, event: InstanceLeft, now: float) -> None:
         member = self.fleet.leave(event.name)

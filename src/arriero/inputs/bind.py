@@ -199,14 +199,13 @@ class Binder:
         return unit
 
     def _family_of(self, row: Row, prompt: str) -> str:
-        """What rows alike share: the template; else the system prompt and the first words."""
+        """A digest of what rows alike share, so that it may be kept: the template; else system prompt and first words."""
         if self.template is not None:
             self._family = self._family or "t" + self.template.digest
             return self._family
         words = " ".join((prompt or row.messages[-1].content)[: 2 * FAMILY_CHARS].lower().split()[:FAMILY_WORDS])
-        if row.system is not None:
-            return f"{short_hash(row.system)} {words[:FAMILY_CHARS]}"
-        return words[:FAMILY_CHARS]
+        system = self.system if row.system is None else row.system
+        return short_hash(f"{system or ''}\n{words[:FAMILY_CHARS]}")
 
 
 def short_hash(text: str) -> str:

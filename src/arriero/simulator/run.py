@@ -103,7 +103,9 @@ class Run:
         scheduler, now = session.scheduler, self.timeline.now
         self.watch.opened(session)
         for instance in self._instances.values():
-            scheduler.tell(InstanceJoined(instance), now)
+            scheduler.tell(InstanceJoined(instance, self.world.remembered.get(instance.name, ())), now)
+        for sizes in self.world.sizes:
+            scheduler.lengths.recall(sizes)
         for batch in self.world.batches:
             if batch.batch.id not in self.cancelled:
                 self._open(session, batch.batch.id)

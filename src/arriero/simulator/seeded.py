@@ -11,6 +11,7 @@ from arriero.core.instance import Concurrency, Instance, InstanceLimit
 from arriero.core.policies.pick import FirstCome, LongestFirst
 from arriero.core.policies.predict import Lengths
 from arriero.core.queue import Rank
+from arriero.core.remembered import Served
 from arriero.core.request import Unit
 from arriero.simulator.mishaps import KINDS, mishap
 from arriero.simulator.spec import ServerSpec, Truths
@@ -75,7 +76,27 @@ def _quiet(seed: int, random: Random, kinds: set[str]) -> World:
         ),
         rank=random.choice((LongestFirst, _first_come)),
         retry=chance(random, 0.3),
+        remembered=_memory(Random(f"memory {seed}"), servers),
     )
+
+
+def _memory(random: Random, servers: tuple[ServerSpec, ...]) -> dict[str, tuple[Served, ...]]:
+    """In a third of the worlds an earlier batch left figures, most of them wrong by now."""
+    if not chance(random, 0.33):
+        return {}
+    return {
+        server.name: tuple(
+            Served(
+                unit=Unit(model),
+                digest=f"sha256:{model}",
+                slots=random.choice((1, 2, 4, 30)),
+                token_s=random.choice((0.0, 0.001, 0.03, 2.0)),
+                load_s=random.choice((0.0, 1.0, 60.0)),
+            )
+            for model in server.models
+        )
+        for server in servers
+    }
 
 
 def _first_come(lengths: Lengths) -> Rank:  # noqa: ARG001 - the interface of every rank

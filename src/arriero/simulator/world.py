@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -12,6 +12,7 @@ from arriero.core.instance import Concurrency, Instance
 from arriero.core.policies.pick import LongestFirst
 from arriero.core.policies.predict import Lengths
 from arriero.core.queue import Rank
+from arriero.core.remembered import Served, Sizes
 from arriero.core.request import Request, Result
 from arriero.simulator.engine import Chaos
 from arriero.simulator.fault import Fault
@@ -54,6 +55,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         chaos: What goes wrong on the way.
         commit_s: Seconds a commit takes.
         sink_most: Results that may wait for their commit before nothing new starts.
+        remembered: What an earlier batch learned of instances, true or not, by their names.
+        sizes: What it learned of lengths.
         retry: Failed rows are tried once more, in a round of their own.
         rank: Order of the requests that wait.
     """
@@ -71,5 +74,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     chaos: Chaos = Chaos()
     commit_s: float = 0.05
     sink_most: int = 2000
+    remembered: Mapping[str, tuple[Served, ...]] = {}
+    sizes: tuple[Sizes, ...] = ()
     retry: bool = False
     rank: Callable[[Lengths], Rank] = LongestFirst

@@ -55,6 +55,11 @@ class Pace:
         return self._tokens > 0.0
 
     @property
+    def token_s(self) -> float:
+        """Seconds an output token takes while nothing else runs there; 0 if unknown."""
+        return self._decode_s / self._tokens if self._tokens > 0.0 else 0.0
+
+    @property
     def prefill_tokens_per_s(self) -> float:
         """Prompt tokens a second as seen, prefix hits included; ``PREFILL_RATIO`` times decode before that."""
         if self._prefill_s > 0.0:
@@ -63,8 +68,7 @@ class Pace:
 
     def seconds_per_token(self, in_flight: float) -> float:
         """Seconds an output token takes while ``in_flight`` attempts run there (``TOKEN_S`` alone if unknown)."""
-        alone_s = self._decode_s / self._tokens if self._tokens > 0.0 else TOKEN_S
-        return alone_s * (1.0 + FILL * (max(in_flight, 1.0) - 1.0))
+        return (self.token_s or TOKEN_S) * (1.0 + FILL * (max(in_flight, 1.0) - 1.0))
 
     def observe(self, outcome: Success, in_flight: float, *, parked: bool = False) -> None:
         """Learn from an answer, or from a preload (``finish_reason`` is ``load``).

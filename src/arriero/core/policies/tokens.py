@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 CHARS_PER_TOKEN = 3.0
 """Characters a token before any count: below English prose (4 to 5), so that a first guess is not too low there.
 
@@ -21,23 +23,29 @@ PRIOR_CHARS2 = 160_000.0
 """Weight of the first guess of the slope: as four prompts that lie 200 characters from the mean."""
 
 
-class PromptTokens:
-    """A line ``tokens = overhead + chars / chars_per_token`` through all counts of one unit.
+class PromptTokens(msgspec.Struct, gc=False):
+    """A line ``tokens = overhead_tokens + chars / chars_per_token`` through all counts of one unit.
 
     The template's tokens are kept apart, or short prompts would make long ones look several times
     longer than they are. Running sums only: nothing grows with the answers.
+
+    Attributes:
+        chars_per_token: Characters a token.
+        overhead_tokens: What the template adds.
+        count: Prompts counted.
+        chars: Mean characters of a prompt.
+        tokens: Mean tokens of a prompt.
+        chars2: Centred sum of squares of the characters (Welford).
+        product: Centred sum of the products of characters and tokens.
     """
 
-    __slots__ = ("_chars", "_chars2", "_count", "_product", "_tokens", "chars_per_token", "overhead_tokens")
-
-    def __init__(self) -> None:
-        self.chars_per_token = CHARS_PER_TOKEN
-        self.overhead_tokens = 0.0
-        self._count = 0
-        self._chars = 0.0  # means, and centred sums of squares and products (Welford)
-        self._tokens = 0.0
-        self._chars2 = 0.0
-        self._product = 0.0
+    chars_per_token: float = CHARS_PER_TOKEN
+    overhead_tokens: float = 0.0
+    count: int = 0
+    chars: float = 0.0
+    tokens: float = 0.0
+    chars2: float = 0.0
+    product: float = 0.0
 
     def estimate(self, chars: int) -> float:
         """Tokens of a prompt of so many characters, template included; a mean, without margin."""
@@ -47,15 +55,15 @@ class PromptTokens:
         """Learn one count: the server read ``tokens`` where we sent ``chars``."""
         if chars <= 0 or tokens <= 0:
             return
-        self._count += 1
-        off = chars - self._chars
-        self._chars += off / self._count
-        self._tokens += (tokens - self._tokens) / self._count
-        self._chars2 += off * (chars - self._chars)
-        self._product += off * (tokens - self._tokens)
-        slope = (self._product + PRIOR_CHARS2 / CHARS_PER_TOKEN) / (self._chars2 + PRIOR_CHARS2)
+        self.count += 1
+        off = chars - self.chars
+        self.chars += off / self.count
+        self.tokens += (tokens - self.tokens) / self.count
+        self.chars2 += off * (chars - self.chars)
+        self.product += off * (tokens - self.tokens)
+        slope = (self.product + PRIOR_CHARS2 / CHARS_PER_TOKEN) / (self.chars2 + PRIOR_CHARS2)
         # Prompts of one size cannot tell overhead from density; what a template cannot be is density.
-        apart = min(max(self._tokens - slope * self._chars, 0.0), OVERHEAD_MOST_TOKENS, self._tokens)
-        density = max((self._tokens - apart) / self._chars, 1e-9)
+        apart = min(max(self.tokens - slope * self.chars, 0.0), OVERHEAD_MOST_TOKENS, self.tokens)
+        density = max((self.tokens - apart) / self.chars, 1e-9)
         self.overhead_tokens = apart
         self.chars_per_token = min(max(1.0 / density, CHARS_PER_TOKEN_LEAST), CHARS_PER_TOKEN_MOST)
