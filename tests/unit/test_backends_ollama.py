@@ -378,13 +378,6 @@ def test_loading_and_unloading_succeed_without_an_answer(purpose, endpoint, body
     assert outcome.finish_reason == reason
 
 
-def test_an_exchange_one_token_over_the_context_has_lost_nothing():
-    assert isinstance(judged(LINE + END, context_tokens=23), Success)
-    outcome = judged(LINE + END, context_tokens=22)
-
-    assert (outcome.kind, outcome.n_prompt_tokens) == (FailureKind.TOO_LONG, 16)
-
-
 @pytest.mark.parametrize(
     ("embeddings", "right"),
     [("[[0.5,-1]]", True), ("[]", False), ("[[]]", False), ("[[1],[2]]", False), ("[null]", False), ('["x"]', False)],

@@ -138,8 +138,8 @@ def test_what_the_dialect_has_no_call_for_is_unsupported(ways):
 def test_models_are_listed_with_the_context_the_server_gives_them():
     ask = attempt(purpose="discover", subject="models", unit=None)
     body = (
-        b'{"object":"list","data":[{"id":"vllm","max_model_len":4096},{"id":"cpp","meta":{"n_ctx_train":8192}},'
-        b'{"id":"bare","meta":null,"max_model_len":null}]}'
+        b'{"object":"list","data":[{"id":"vllm","max_model_len":4096},{"id":"cpp","meta":{"n_ctx":8192,"n_ctx_train":9999}},'
+        b'{"id":"old","meta":{"n_ctx_train":9999}},{"id":"bare","meta":null,"max_model_len":null}]}'
     )
     seen = OpenAI().outcome(ask, HttpReply(status=200, body=body, latency_s=0.1))
 
@@ -148,6 +148,7 @@ def test_models_are_listed_with_the_context_the_server_gives_them():
     assert [(model.name, model.context_tokens) for model in seen.models] == [
         ("vllm", 4096),
         ("cpp", 8192),
+        ("old", None),
         ("bare", None),
     ]
 

@@ -15,6 +15,7 @@ from arriero.core.events import (
     BatchOpened,
     Drained,
     InputEnded,
+    InstanceLeft,
     Noted,
     Paused,
     Unpaused,
@@ -102,6 +103,40 @@ def test_a_request_under_which_a_process_died_is_tried_alone():
     (alone,) = desk.requests()
     desk.end(alone, desk.well(alone))
     assert len(desk.requests()) == 2
+
+
+def test_a_suspect_whose_instance_leaves_is_tried_alone_on_the_next():
+    def drained_for_the_suspect():
+        while 0 not in desk.positions():
+            for attempt in desk.requests()[:1]:
+                desk.end(attempt, desk.well(attempt))
+            desk.later(5.0)  # the place of what crashed is closed for a while
+        (alone,) = (attempt for attempt in desk.requests() if attempt.request.position == 0)
+        return alone
+
+    desk = Desk("a", "b", limit=2)
+    desk.add(*rows(30))
+    desk.fail(drained_for_the_suspect(), ERROR, crashed=True)
+    alone = drained_for_the_suspect()
+    left = {"a": "b", "b": "a"}[alone.instance]
+    assert 0 not in desk.positions(left)
+    assert desk.requests(left)
+    desk.tell(InstanceLeft(alone.instance))
+    desk.fail(alone, FailureKind.CANCELLED)
+    again = drained_for_the_suspect()
+
+    assert (again.instance, desk.positions(left)) == (left, [0])
+
+
+def test_the_room_for_an_answer_is_what_the_context_of_the_server_leaves():
+    desk = Desk()
+    desk.join("a", backend="openai")
+    desk.settle()
+    desk.add(row(0, size_chars=300))
+    (attempt,) = desk.requests()
+
+    assert attempt.context_tokens == 4096
+    assert 3500 < attempt.max_tokens < 4096
 
 
 def test_a_suspect_obeys_the_total():

@@ -20,11 +20,11 @@ def attempt(context_tokens=None):
     return Attempt(id=1, instance="a", timeouts=Timeouts(1.0, 1.0, 1.0), context_tokens=context_tokens)
 
 
-def judged(entry, kind, *, forgiven=False, elsewhere=True, now=0.0, retries=2, **fields):
+def judged(entry, kind, *, tried=None, forgiven=False, elsewhere=True, now=0.0, retries=2, **fields):
     batch = Batch(id=1, retries=retries, max_wait_s=100.0)
     return judge_failure(
         entry,
-        "a",
+        tried or attempt(),
         failure(kind, **fields),
         batch,
         forgiven=forgiven,
@@ -35,7 +35,7 @@ def judged(entry, kind, *, forgiven=False, elsewhere=True, now=0.0, retries=2, *
 
 
 def test_an_answer_that_fits_its_context_ends_the_request():
-    answer = success(output=90, prompt=10)
+    answer = success(output=91, prompt=10)  # the last token is never fed back
 
     assert judge_success(Open(row(0)), attempt(100), answer).end is answer
     assert judge_success(Open(row(0)), attempt(), answer).end is answer
@@ -43,12 +43,31 @@ def test_an_answer_that_fits_its_context_ends_the_request():
 
 def test_an_answer_that_outgrew_its_context_is_asked_once_more_with_the_room_there_is():
     entry = Open(row(0))
-    again = judge_success(entry, attempt(100), success(output=91, prompt=10))
+    again = judge_success(entry, attempt(100), success(output=95, prompt=10))
 
     assert again.end is None
     assert entry.room_tokens == 90
     assert not again.charged
     assert judge_success(entry, attempt(100), success(output=95, prompt=10)).end.kind is FailureKind.TOO_LONG
+
+
+def test_a_refusal_for_the_room_that_we_guessed_is_asked_once_more_with_what_the_prompt_leaves():
+    entry = Open(row(0))
+    refused = {"kind": FailureKind.TOO_LONG, "tried": attempt(100), "n_prompt_tokens": 60}
+    again = judged(entry, **refused)
+
+    assert again.end is None
+    assert (entry.room_tokens, entry.charged) == (40, 0)
+    assert judged(entry, **refused).end.kind is FailureKind.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "context", "prompt"), [(50, 100, 60), (None, 100, 100), (None, None, 60), (None, 100, None)]
+)
+def test_a_refusal_of_what_was_asked_for_ends(max_tokens, context, prompt):
+    entry = Open(row(0, max_tokens=max_tokens))
+
+    assert judged(entry, FailureKind.TOO_LONG, tried=attempt(context), n_prompt_tokens=prompt).end is not None
 
 
 def test_a_prompt_that_leaves_no_room_is_too_long_at_once():

@@ -14,10 +14,11 @@ from arriero.core.request import Timeouts
 ESTIMATE = Estimate(prompt_tokens=400.0, output_tokens=200.0, q90_tokens=400.0, q999_tokens=1500.0)
 
 
-def pace_of(token_s, prefill_tokens_per_s=2000.0):
-    pace = Pace()
+def pace_of(token_s, prefill_tokens_per_s=2000.0, answers=20, load_s=0.0):
+    pace = Pace(load_s=load_s)
     timing = Timing(latency_s=9.0, prefill_s=400 / prefill_tokens_per_s, decode_s=100 * token_s, total_s=9.0)
-    pace.observe(Success(text="", finish_reason="stop", usage=Usage(400, 100), timing=timing), 1)
+    for _ in range(answers):
+        pace.observe(Success(text="", finish_reason="stop", usage=Usage(400, 100), timing=timing), 1)
     return pace
 
 
@@ -27,9 +28,7 @@ def bounds(policy=None, **changes):
         "request_timeout_s": None,
         "estimate": ESTIMATE,
         "pace": pace_of(0.02),
-        "answers": 20,
         "parked": 0,
-        "load_s": 0.0,
         "gateway": False,
     }
     return (policy or TimeoutPolicy()).timeouts(**(arguments | changes))
@@ -45,7 +44,9 @@ def test_the_rows_own_timeout_goes_before_the_rule():
     assert bounds(request_timeout_s=5.0) == Timeouts(5.0, 5.0, 5.0)
 
 
-@pytest.mark.parametrize("unknown", [{"pace": None}, {"pace": Pace()}, {"answers": 19}])
+@pytest.mark.parametrize(
+    "unknown", [{"pace": Pace()}, {"pace": Pace(token_s=0.02)}, {"pace": pace_of(0.02, answers=19)}]
+)
 def test_until_twenty_answers_the_first_byte_has_ten_minutes(unknown):
     found = bounds(**unknown)
 
@@ -73,7 +74,7 @@ def test_a_prediction_covers_the_longest_answer_in_a_thousand_at_that_speed():
 def test_what_stands_before_the_first_byte_is_added():
     plain = bounds().first_byte_s
 
-    assert bounds(load_s=20.0).first_byte_s >= plain + 20.0
+    assert bounds(pace=pace_of(0.02, load_s=20.0)).first_byte_s >= plain + 20.0
     assert bounds(parked=2).first_byte_s >= plain + 2 * 1500 * 0.02
     assert bounds(in_flight=32).first_byte_s >= plain + 31 * 0.2
 

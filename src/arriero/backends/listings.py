@@ -64,7 +64,6 @@ class _Show(msgspec.Struct):
 
 class _Meta(msgspec.Struct):
     n_ctx: msgspec.Raw = msgspec.Raw()
-    n_ctx_train: msgspec.Raw = msgspec.Raw()
 
 
 class _Served(msgspec.Struct):
@@ -165,8 +164,8 @@ def _ids(seen: _ServedModels) -> tuple[Model, ...]:
     return tuple(
         Model(
             name=entry.id,
-            context_tokens=_tokens(entry.max_model_len)
-            or (_tokens(entry.meta.n_ctx) or _tokens(entry.meta.n_ctx_train) if entry.meta else None),
+            # Never the context it was trained for: a server may hold far less.
+            context_tokens=_tokens(entry.max_model_len) or (_tokens(entry.meta.n_ctx) if entry.meta else None),
         )
         for entry in seen.data or ()
         if entry.id

@@ -128,19 +128,7 @@ def _ended(
     if text in _APOLOGIES:
         return bad_reply(reply, "the gateway says in place of an answer that it got none")
     reason = finish_reason(last.done_reason or "")
-    return _whole(attempt, reply, _success(reply, last, text, reason, thinking=thinking or None, logprobs=logprobs))
-
-
-def _whole(attempt: Attempt, reply: HttpReply, success: Success) -> Success | Failure:
-    """Refuse an answer that outgrew its context: the server dropped its beginning while it went on.
-
-    The last token is never fed back, so an exchange one token longer than the context has lost nothing.
-    """
-    context, prompt, output = attempt.context_tokens, success.usage.prompt_tokens, success.usage.output_tokens
-    if context is None or prompt is None or output is None or prompt + output - 1 <= context:
-        return success
-    detail = f"{prompt} prompt and {output} output tokens do not fit a context of {context}: the beginning was dropped"
-    return failure(reply, FailureKind.TOO_LONG, detail, n_prompt_tokens=prompt)
+    return _success(reply, last, text, reason, thinking=thinking or None, logprobs=logprobs)
 
 
 def _unfinished(reply: HttpReply, ends: int, pieces: list[str]) -> Failure:

@@ -93,7 +93,7 @@ class Dispatch:
         limit = self._fleet.limit(member, request.unit)
         max_tokens = request.max_tokens if entry.room_tokens is None else entry.room_tokens
         if max_tokens is None:
-            max_tokens, unknown = room_tokens(member.contexts.get(request.unit), request, self._lengths)
+            max_tokens, unknown = room_tokens(member.context_tokens(request.unit), request, self._lengths)
             if unknown and not self._context_unknown_told:
                 self._context_unknown_told = True
                 plan.notices.append(Noted("context_unknown", at=now))
@@ -102,9 +102,7 @@ class Dispatch:
             request_timeout_s=request.timeout_s,
             estimate=estimate,
             pace=pace,
-            answers=pace.answers,
             parked=max(0, member.in_flight + 1 - limit.slots),
-            load_s=pace.load_s,
             gateway=member.kind == "gateway",
             in_flight=min(member.in_flight + 1, limit.slots),
             stream=member.instance.stream,

@@ -50,7 +50,7 @@ class Endings:
     def wake(self, now: float) -> None:
         """Requests whose delay is over wait again."""
         for entry in self.delays.due(now):
-            self._waiting.push(entry, again=True)
+            self._wait(entry)
 
     def ended(self, plan: Plan, event: AttemptEnded, now: float) -> None:
         """An attempt is over; a second end of it is dropped and counted."""
@@ -129,8 +129,8 @@ class Endings:
             self._tell_failure(plan, running, verdict, verdict.failure, now)
         if verdict.end is not None:
             self._finish(plan, entry, verdict.end, running, now)
-        elif entry.crashes and not running.why:
-            self._waiting.push_suspect(entry)
+        elif entry.crashes:
+            self._wait(entry)
         else:
             self.delays.push(entry, now + verdict.wait_s)
 
@@ -160,7 +160,7 @@ class Endings:
             forgiven = self._distrust(plan, member, unit, failure, now) or forgiven
         verdict = judge_failure(
             entry,
-            member.name,
+            running.attempt,
             failure,
             self._books[entry.request.batch].batch,
             forgiven=forgiven,
@@ -191,6 +191,13 @@ class Endings:
             self._finish(plan, entry, Failure(kind=FailureKind.CANCELLED), running, now)
         else:
             entry.attempts -= running.why == "aborted"
+            self._wait(entry)
+
+    def _wait(self, entry: Open) -> None:
+        """It waits again; one under which a model process went down, for an instance of its own."""
+        if entry.crashes:
+            self._waiting.push_suspect(entry)
+        else:
             self._waiting.push(entry, again=True)
 
     def _finish(self, plan: Plan, entry: Open, end: Success | Failure, running: Running | None, now: float) -> None:

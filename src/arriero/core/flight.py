@@ -73,7 +73,7 @@ class Flight:
             number=entry.attempts,
             max_tokens=max_tokens,
             timeouts=timeouts,
-            context_tokens=member.contexts.get(request.unit),
+            context_tokens=member.context_tokens(request.unit),
             endpoint=member.endpoint,
             stream=member.instance.stream,
         )

@@ -193,6 +193,14 @@ class Member:
             slots = max(slots, before.slots)  # the operator's bound hides what lies above it
         return Served(unit=unit, digest=self.digest(unit), slots=slots, token_s=pace.token_s, load_s=pace.load_s)
 
+    def context_tokens(self, unit: Unit) -> int | None:
+        """Context of the unit there; None if unknown.
+
+        An Ollama server is asked once it holds the unit; an OpenAI-compatible one lists the context it serves.
+        """
+        known = self.model(unit.model) if self.backend == "openai" else None
+        return self.contexts.get(unit) if known is None else known.context_tokens
+
     def blind(self, unit: Unit) -> bool:
         """Whether the unit's model is known to see no images."""
         known = self.model(unit.model)

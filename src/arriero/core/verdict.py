@@ -51,12 +51,15 @@ def refund(entry: Open) -> None:
 def judge_success(entry: Open, attempt: Attempt, success: Success) -> Verdict:
     """An answer ends its request, unless it outgrew its context and so lost its beginning on the way.
 
+    Then it is asked once more with the room that its prompt leaves. The last token is never fed back, so an exchange one token
+    longer than the context has lost nothing.
+
     Source:
         Ollama shifts the context silently, also with ``truncate: false``, when prompt and answer together exceed it
         (seen on v0.24.0 and v0.33.0).
     """
     prompt, output, context = success.usage.prompt_tokens, success.usage.output_tokens, attempt.context_tokens
-    if prompt is None or output is None or context is None or prompt + output <= context:
+    if prompt is None or output is None or context is None or prompt + output - 1 <= context:
         return Verdict(success)
     room = context - prompt
     failure = Failure(
@@ -71,9 +74,24 @@ def judge_success(entry: Open, attempt: Attempt, success: Success) -> Verdict:
     return Verdict(None, failure=failure)
 
 
+def _asks_for_less(entry: Open, attempt: Attempt, failure: Failure) -> bool:
+    """Whether it was refused only for the room that we guessed for its answer, and now asks for what its prompt leaves.
+
+    Source:
+        vLLM answers 400 where prompt and ``max_tokens`` together exceed the context, and says how long the prompt is.
+    """
+    prompt, context = failure.n_prompt_tokens, attempt.context_tokens
+    if failure.kind is not FailureKind.TOO_LONG or prompt is None or context is None or prompt >= context:
+        return False
+    if entry.request.max_tokens is not None or entry.room_tokens is not None:
+        return False
+    entry.room_tokens = context - prompt
+    return True
+
+
 def judge_failure(
     entry: Open,
-    instance: str,
+    attempt: Attempt,
     failure: Failure,
     batch: Batch,
     *,
@@ -86,7 +104,7 @@ def judge_failure(
 
     Args:
         entry: The request; charged, and told where it failed.
-        instance: Where it failed.
+        attempt: What failed.
         failure: How.
         batch: Its batch, with the retries allowed.
         forgiven: The instance is out of use with this failure or was before: it is not charged.
@@ -94,12 +112,14 @@ def judge_failure(
         now: Monotonic seconds.
         random: The scheduler's source of chance.
     """
+    if _asks_for_less(entry, attempt, failure):
+        return Verdict(None, failure=failure)
     forgiven = forgiven and (failure.kind not in _MAY_BE_THE_ROWS or entry.forgiven < FORGIVEN_MOST)
     charged = charges(failure.kind) and not forgiven
     entry.charged += charged
     entry.forgiven += charges(failure.kind) and forgiven
     if failure.kind is not FailureKind.OVERLOADED:
-        entry.failed_on |= {instance}
+        entry.failed_on |= {attempt.instance}
         entry.overloaded_since = None
     elif entry.overloaded_since is None:
         entry.overloaded_since = now

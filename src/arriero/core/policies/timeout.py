@@ -55,10 +55,8 @@ class TimeoutPolicy:
         size_chars: int,
         request_timeout_s: float | None,
         estimate: Estimate,
-        pace: Pace | None,
-        answers: int,
+        pace: Pace,
         parked: int,
-        load_s: float,
         gateway: bool,
         in_flight: int = 1,
         stream: bool = True,
@@ -70,10 +68,8 @@ class TimeoutPolicy:
             size_chars: Characters the model reads.
             request_timeout_s: What the row itself asks for; goes before the rule.
             estimate: Predicted tokens.
-            pace: Speed of the unit there; None if nothing is known.
-            answers: Successes of the unit there.
+            pace: Speed of the unit there, and how long it takes to load: others may have pushed it out.
             parked: Attempts of ours that wait on the server for a slot, this one included.
-            load_s: Seconds a load of the unit takes there; 0 once it is resident.
             gateway: It hides other servers, so neither queue nor load can be foreseen.
             in_flight: Attempts that run there at most beside one another.
             stream: Whether the answer comes in pieces; if not, its first byte is its last.
@@ -86,11 +82,11 @@ class TimeoutPolicy:
         explicit_s = self._explicit_s(size_chars, request_timeout_s)
         if explicit_s is not None:
             return Timeouts(first_byte_s=explicit_s, idle_s=explicit_s, total_s=explicit_s)
-        if pace is None or not pace.known or answers < ANSWERS:
+        if not pace.known or pace.answers < ANSWERS:
             first_s, idle_s = UNKNOWN_S, IDLE_UNKNOWN_S
             decode_s = max(UNKNOWN_S, TOKEN_UNKNOWN_S * estimate.q999_tokens)
         else:
-            first_s, idle_s, decode_s = _predicted(estimate, pace, parked, load_s, in_flight)
+            first_s, idle_s, decode_s = _predicted(estimate, pace, parked, in_flight)
             first_s = max(first_s, UNKNOWN_S) if gateway else first_s
         longer = 2.0 ** min(timed_out, 16)
         total_s = (first_s + decode_s) * longer
@@ -108,9 +104,7 @@ class TimeoutPolicy:
         return self.base_s + (self.per_char_s * size_chars if self.kind == "length" else 0.0)
 
 
-def _predicted(
-    estimate: Estimate, pace: Pace, parked: int, load_s: float, in_flight: int
-) -> tuple[float, float, float]:
+def _predicted(estimate: Estimate, pace: Pace, parked: int, in_flight: int) -> tuple[float, float, float]:
     """First byte, silence and decode by what is known of the instance.
 
     Before the first byte stand the load, the prompts of all that are sent at once (servers read them one
@@ -120,5 +114,5 @@ def _predicted(
     prefill_s = estimate.prompt_tokens / pace.prefill_tokens_per_s
     decode_s = SLACK * estimate.q999_tokens * token_s
     ahead_s = parked * (prefill_s + max(pace.service_s, estimate.q999_tokens * token_s))
-    first_s = FLOOR_S + SLACK * (load_s + max(in_flight, 1) * prefill_s + ahead_s)
+    first_s = FLOOR_S + SLACK * (pace.load_s + max(in_flight, 1) * prefill_s + ahead_s)
     return first_s, max(FLOOR_S, IDLE_TOKENS * token_s, SLACK * prefill_s), max(FLOOR_S, decode_s)
