@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fake_ollama import Speed, answer
+from fake_ollama import Fault, Speed, answer
 from running import (
     Fleet,
     arriero,
@@ -177,3 +177,25 @@ def test_a_resume_redoes_only_what_ran(tmp_path: Path) -> None:
     assert len(fleet.requests()) - first == len(asked) - len(kept)
     assert first - len(kept) <= 6 + 2, "redone: what was in flight, and answers of the group that was being committed"
     assert_answered(read_results(tmp_path), asked)
+
+
+@pytest.mark.timeout(20)
+def test_after_a_kill_what_an_ejection_refunded_is_not_counted_again(tmp_path: Path) -> None:
+    """Four answers of the bad server are charged, the fifth ejects it: none of the five counts."""
+    asked = write_prompts(tmp_path, 60)
+    bad = {"faults": [Fault("html", contains="number", times=5)]}
+    with fake_fleet(2, 2, each=(bad, {}), speed=Speed(decode_tokens_per_s=200.0)) as fleet:
+        words = ("run", "prompts.txt", "-c", "4", "--retries", "1", *fleet.flags)
+        with started(tmp_path, *words) as running:
+            running.until_said("ejected")
+            wait_committed(tmp_path, len(fleet.requests("completed")) + 3, running)
+            running.end(signal.SIGKILL)
+        with JournalReader(tmp_path / "results.json.journal") as reader:
+            failed = [one for one in reader.attempts() if one.purpose == "request"]
+        fleet.calm()
+        again = arriero(tmp_path, *words)
+
+    assert [(one.kind, one.charged) for one in failed] == [("bad_reply", False)] * 5
+    assert again.code == 0, again.err
+    assert_answered(read_results(tmp_path), asked)
+    assert_verified(tmp_path)

@@ -6,7 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from arriero.core.events import AttemptEnded, AttemptFailed, Event, InstanceChanged, Noted, Notice
+from arriero.core.events import (
+    AttemptEnded,
+    AttemptFailed,
+    AttemptRefunded,
+    Event,
+    InstanceChanged,
+    Noted,
+    Notice,
+)
 from arriero.core.flight import Running
 from arriero.core.outcome import INSTANCE_FAULTS, Failure, FailureKind, Success
 from arriero.core.request import TRANSITIONS, Attempt, AttemptId, Request, Result, State, Unit
@@ -43,6 +51,7 @@ class Checker(Watch):
         self.plans = hashlib.blake2b(digest_size=16)
         self.sent: Counter[tuple[int, int, int]] = Counter()
         self.committed: dict[Key, Result] = {}
+        self.crashed = False
         self._reset()
 
     def _reset(self) -> None:
@@ -52,6 +61,7 @@ class Checker(Watch):
         self.landed: dict[Key, None] = {}
         self.ended: dict[Key, Result] = {}
         self.state: dict[Key, State] = {}
+        self.charged: Counter[Key] = Counter()
         self.turns = 0
         self.started: list[Attempt] = []
 
@@ -64,6 +74,8 @@ class Checker(Watch):
     def opened(self, session: Session) -> None:
         self._reset()
         self.opened_at = session.engine.now()
+        self.charged.update(session.sink.charged)
+        self.seen["refunds kept over a crash"] += self.crashed * session.sink.refunds
         self._digest("opened", session.number)
 
     def starts(self, session: Session, attempt: Attempt) -> None:
@@ -139,6 +151,9 @@ class Checker(Watch):
                 self.resident[self.lives[attempt.id]] = attempt.unit
         elif isinstance(event, AttemptFailed):
             self.seen["charged" if event.charged else "not charged"] += 1
+            self.charged[key_of(event.attempt.request)] += event.charged
+        elif isinstance(event, AttemptRefunded):
+            self.charged[key_of(event.attempt.request)] -= 1
         elif isinstance(event, InstanceChanged):
             self.seen[f"instance {event.state}"] += 1
         elif isinstance(event, Noted):
@@ -175,6 +190,7 @@ class Checker(Watch):
         if end != "crashed":
             self.check(not self.open, f"{len(self.open)} attempts left in flight")
             self.check(not session.scheduler.in_flight, "the scheduler still waits for an end")
+        self.crashed = end == "crashed"
         self.committed = dict(session.sink.kept)
         if end == "finished":
             for number, feed in session.feeds.items():
@@ -231,6 +247,10 @@ class Checker(Watch):
             waiting = [entry for entries in queue.units.values() for entry in entries]
             for entry in waiting:
                 units[entry.request.unit] += 1
+                told = self.charged[key_of(entry.request)]
+                self.check(
+                    entry.charged == told, f"{key_of(entry.request)} is charged {entry.charged}, {told} were told"
+                )
                 most = max(account.batch.retries, entry.request.attempts_used)
                 self.check(entry.charged <= most, f"{key_of(entry.request)} waits with no attempt left")
                 self.check(entry.charged >= 0, f"{key_of(entry.request)} was refunded more than it was charged")

@@ -88,6 +88,13 @@ BUGS = {
         "not self._paused_by",
         "after the drain",
     ),
+    "a refund is kept to ourselves": Bug(
+        "P6",
+        "endings.py",
+        "plan.notices += [AttemptRefunded(attempt, now) for entry, attempt in member.streak if refund(entry)]",
+        "_ = [AttemptRefunded(attempt, now) for entry, attempt in member.streak if refund(entry)]",
+        "were told",
+    ),
     "one retry too few": Bug("P6", "policies/retry.py", "charged > retries", "charged >= retries", "attempts"),
     "the window never gets its bytes back": Bug(
         "P7",

@@ -10,6 +10,7 @@ from arriero.core.events import (
     Aborted,
     AttemptEnded,
     AttemptFailed,
+    AttemptRefunded,
     Away,
     BatchCancelled,
     BatchOpened,
@@ -77,6 +78,20 @@ def test_what_still_ran_on_an_ejected_instance_is_not_charged():
 
     assert charged == [True, False, False, False]
     assert [entry.charged for entry in desk.scheduler._endings.delays] == [0, 0, 0, 0]
+
+
+def test_what_an_ejection_refunds_is_told_attempt_by_attempt():
+    desk = Desk("a", limit=4, batch=Batch(id=1, retries=9))
+    desk.add(*rows(4))
+    for attempt in desk.requests():
+        desk.begin(attempt)
+    charged, ejecting, *_ = desk.requests()
+    desk.fail(charged, FailureKind.UNREACHABLE)
+    before = [note for note in desk.notices if isinstance(note, AttemptRefunded)]
+    desk.fail(ejecting, FailureKind.UNREACHABLE)
+    told = [note.attempt for note in desk.notices if isinstance(note, AttemptRefunded)]
+
+    assert (before, told) == ([], [charged])
 
 
 def test_a_second_end_is_dropped_and_said():

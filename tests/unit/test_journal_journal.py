@@ -3,12 +3,16 @@ from __future__ import annotations
 import stat
 import threading
 
+import apsw
 import pytest
 from journal_rows import Ear, answered, attempt_failed, failed, opened, row_hash, write
+from msgspec import structs
 
 from arriero.core.batch import BatchStatus
+from arriero.core.events import AttemptRefunded
 from arriero.errors import BindingError, HeldError
 from arriero.journal.reader import JournalReader
+from arriero.journal.statements import schema, statement
 
 
 def results_of(path):
@@ -75,6 +79,37 @@ def test_charged_attempts_count_again_for_rows_that_have_not_ended(tmp_path):
     write(path, [answered(3)], notices)
     with opened(path) as journal:
         assert journal.attempts_used == {1: 2, 4: 1}
+
+
+def test_a_refunded_attempt_does_not_count_again_however_late_the_refund_came(tmp_path):
+    path = tmp_path / "j"
+    first, second = attempt_failed(1), attempt_failed(1, number=2)
+    other, later = attempt_failed(2), attempt_failed(3)
+    second = structs.replace(second, attempt=structs.replace(second.attempt, id=77))
+    with opened(path) as journal:
+        ear = Ear(journal)
+        journal.record([answered(8)], [first, second, later])
+        ear.wait(1)
+        journal.record([], [other, AttemptRefunded(other.attempt, 5.0), AttemptRefunded(second.attempt, 5.0)])
+    with JournalReader(path) as reader:
+        told = [(one.attempt, one.charged) for one in reader.attempts()]
+    with opened(path) as journal:  # the same ids in another session are other attempts
+        used = dict(journal.attempts_used)
+        journal.record([], [AttemptRefunded(first.attempt, 6.0)])
+
+    assert told == [(901, True), (77, False), (903, True), (902, False)]
+    assert used == {1: 1, 3: 1}
+    with opened(path) as journal:
+        assert journal.attempts_used == used
+
+
+def test_a_refund_is_found_by_the_index_of_charged_attempts():
+    connection = apsw.Connection(":memory:")
+    connection.execute(schema())
+    (step,) = connection.execute("EXPLAIN QUERY PLAN " + statement("refund"), (1, 0, 1, 1, 1))
+    connection.close()
+
+    assert "USING INDEX attempt_charged (batch=? AND round=? AND position=?)" in step[-1]
 
 
 def test_only_the_journal_file_is_left_and_only_its_owner_may_read_it(tmp_path):

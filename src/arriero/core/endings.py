@@ -6,7 +6,7 @@ from random import Random
 
 from arriero.core.books import Books
 from arriero.core.delays import Delays
-from arriero.core.events import AttemptEnded, AttemptFailed, Noted
+from arriero.core.events import AttemptEnded, AttemptFailed, AttemptRefunded, Noted
 from arriero.core.fleet import Fleet
 from arriero.core.flight import Flight, Running, Why
 from arriero.core.member import Member, Phase
@@ -169,7 +169,7 @@ class Endings:
             random=self._random,
         )
         if verdict.charged:
-            member.streak.append(entry)
+            member.streak.append((entry, running.attempt))
         return verdict
 
     def _distrust(self, plan: Plan, member: Member, unit: Unit, failure: Failure, now: float) -> bool:
@@ -178,8 +178,7 @@ class Endings:
         if not member.health.failed(failure.kind, now, service_s, retry_after_s=failure.retry_after_s):
             self._upkeep.remind(member, member.health.next_change(now))
             return False
-        for entry in member.streak:
-            refund(entry)
+        plan.notices += [AttemptRefunded(attempt, now) for entry, attempt in member.streak if refund(entry)]
         member.streak.clear()
         self._upkeep.ejected(member, failure.kind, now)
         self.take_back(plan, member, begun=False)

@@ -133,13 +133,13 @@ class AttemptStarted(msgspec.Struct, frozen=True):
 
 
 class AttemptFailed(msgspec.Struct, frozen=True):
-    """A ``request`` attempt failed and was charged or refunded; journalled.
+    """A ``request`` attempt failed; journalled.
 
     Attributes:
         attempt: The attempt.
         kind: Why it failed.
         detail: Foreign text for ``arriero errors`` only.
-        charged: Whether it counts towards ``--retries``.
+        charged: Whether it counts towards ``--retries``, unless it is refunded later.
         retry_in_s: Seconds until the request may start again; None if it ended.
     """
 
@@ -148,6 +148,13 @@ class AttemptFailed(msgspec.Struct, frozen=True):
     detail: str
     charged: bool
     retry_in_s: float | None
+    at: float
+
+
+class AttemptRefunded(msgspec.Struct, frozen=True):
+    """A charged attempt counts no more: its instance has been ejected since; journalled, after its ``AttemptFailed``."""
+
+    attempt: Attempt
     at: float
 
 
@@ -206,4 +213,6 @@ class Noted(msgspec.Struct, frozen=True):
     at: float = 0.0
 
 
-Notice: TypeAlias = AttemptStarted | AttemptFailed | UpkeepEnded | InstanceChanged | FleetChanged | Noted
+Notice: TypeAlias = (
+    AttemptStarted | AttemptFailed | AttemptRefunded | UpkeepEnded | InstanceChanged | FleetChanged | Noted
+)

@@ -51,7 +51,7 @@ class Member:
         health: Whether it can be trusted.
         running: Attempts in flight there, by id.
         alone: A suspect request must have the instance for itself.
-        streak: Requests charged since the last success; refunded if it is ejected.
+        streak: Attempts charged since the last success, with their requests; refunded if it is ejected.
         noted: Codes of what was said of it once.
         rtt_s: Seconds of the quickest exchange that computes nothing; None if unknown.
         counted: Whether the fleet counts it as usable.
@@ -114,7 +114,7 @@ class Member:
         self.health = Health()
         self.running: dict[AttemptId, Attempt] = {}
         self.alone = False
-        self.streak: list[Open] = []
+        self.streak: list[tuple[Open, Attempt]] = []
         self.noted: set[str] = set()
         self.remembered = {served.unit: served for served in remembered}
         self.rtt_s: float | None = None

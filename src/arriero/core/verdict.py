@@ -41,11 +41,17 @@ class Verdict(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-def refund(entry: Open) -> None:
-    """An attempt that was charged failed on an instance that is out of use now: it was not the request's fault."""
-    if entry.forgiven < FORGIVEN_MOST:
-        entry.charged -= 1
-        entry.forgiven += 1
+def refund(entry: Open) -> bool:
+    """An attempt that was charged failed on an instance that is out of use now: it was not the request's fault.
+
+    Returns:
+        Whether it was given back; a request is forgiven ``FORGIVEN_MOST`` times.
+    """
+    if entry.forgiven >= FORGIVEN_MOST:
+        return False
+    entry.charged -= 1
+    entry.forgiven += 1
+    return True
 
 
 def judge_success(entry: Open, attempt: Attempt, success: Success) -> Verdict:

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from arriero.core.batch import BatchStatus
-from arriero.core.events import AttemptFailed, AttemptStarted, Notice, UpkeepEnded
+from arriero.core.events import AttemptFailed, AttemptRefunded, AttemptStarted, Notice, UpkeepEnded
 from arriero.core.outcome import Failure, Success
 from arriero.core.request import Attempt, BatchId, Result
 from arriero.journal.done import Done
@@ -81,12 +81,14 @@ class Commit:
             apsw.Error: If nothing was kept; the connection is then of no further use.
         """
         kept = self._first(results)
-        attempts, events = self._notices(notices)
+        attempts, events, refunds = self._notices(notices)
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         if kept:
             self._results(kept)
         _insert(execute, "insert_attempt", attempts, ATTEMPT_COLUMNS)
+        for refund in refunds:  # a handful at an ejection
+            execute(statement("refund"), refund)
         _insert(execute, "insert_event", events, EVENT_COLUMNS)
         self._change(changes)
         execute("COMMIT")
@@ -145,10 +147,14 @@ class Commit:
         if changes.snapshot is not None:
             self._connection.execute(statement("set_snapshot"), (changes.snapshot, self._batch))
 
-    def _notices(self, notices: Sequence[Notice]) -> tuple[Values, Values]:
-        """Rows for ``attempt`` and ``event``; that an attempt started is not kept: at a crash it does not count."""
+    def _notices(self, notices: Sequence[Notice]) -> tuple[Values, Values, list[tuple[Any, ...]]]:
+        """Rows for ``attempt`` and ``event``, and attempts that count no more.
+
+        That an attempt started is not kept: at a crash it does not count.
+        """
         attempts: Values = []
         events: Values = []
+        refunds: list[tuple[Any, ...]] = []
         for notice in notices:
             match notice:
                 case AttemptStarted():
@@ -157,13 +163,16 @@ class Commit:
                     detail, charged = speakable(notice.detail), int(notice.charged)
                     attempts += self._attempt(notice.attempt)
                     attempts += (notice.kind.value, detail, charged, None, notice.at)
+                case AttemptRefunded(attempt=attempt):
+                    batch, position, round_, *_ = self._attempt(attempt)
+                    refunds.append((batch, round_, position, self._session, attempt.id))
                 case UpkeepEnded():
                     kind = None if notice.kind is None else notice.kind.value
                     attempts += self._attempt(notice.attempt)
                     attempts += (kind, "", 0, notice.latency_s, notice.at)
                 case _:
                     events += (self._session, notice.at, type(notice).__name__, ENCODER.encode(notice).decode())
-        return attempts, events
+        return attempts, events, refunds
 
     def _attempt(self, attempt: Attempt) -> tuple[Any, ...]:
         request, unit = attempt.request, attempt.unit

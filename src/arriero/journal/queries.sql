@@ -120,6 +120,11 @@ INSERT INTO attempt (batch, position, round, number, session, attempt, purpose, 
                      latency_s, at)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
+-- name: refund
+-- Lets an attempt count no more. The key is that of the index of charged attempts, then of the attempt among them.
+UPDATE attempt SET charged = 0
+WHERE charged = 1 AND batch = ? AND round = ? AND position = ? AND session = ? AND attempt = ?;
+
 -- name: insert_event
 -- Appends what observers were told.
 INSERT INTO event (session, at, name, body)

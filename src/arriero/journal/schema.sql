@@ -96,7 +96,7 @@ CREATE TABLE attempt (
     unit TEXT,                            -- JSON of core.request.Unit
     kind TEXT,                            -- failure kind; NULL: it did not fail
     detail TEXT NOT NULL,                 -- foreign text, shown by `arriero errors` only (P12)
-    charged INTEGER NOT NULL,             -- 1: counts towards --retries
+    charged INTEGER NOT NULL,             -- 1: counts towards --retries; a refund makes it 0
     latency_s REAL,                       -- known for attempts that are no requests
     at REAL NOT NULL
 ) STRICT;

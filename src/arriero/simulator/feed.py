@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 
 from msgspec import structs
 
-from arriero.core.events import AttemptFailed, Notice
+from arriero.core.events import AttemptFailed, AttemptRefunded, Notice
 from arriero.core.request import BatchId, Request, Result
 from arriero.simulator.timeline import Timeline
 
@@ -92,7 +92,8 @@ class SlowSink:
 
     Attributes:
         kept: What was committed: the first result of each key.
-        charged: Charged attempts that were committed, by (batch, position, round).
+        charged: Charged attempts that were committed and not refunded, by (batch, position, round).
+        refunds: How many refunds were committed.
         doubled: Keys told a second time although one was kept.
         waits: How often it had no room.
     """
@@ -101,13 +102,14 @@ class SlowSink:
         self.kept: dict[Key, Result] = {}
         self.charged: dict[Key, int] = {}
         self.doubled: list[Key] = []
+        self.refunds = 0
         self.waits = 0
         self._timeline = timeline
         self._delay_s = delay_s
         self._most = most
         self._roomy_again = roomy_again
         self._queue: list[Result] = []
-        self._failures: list[AttemptFailed] = []
+        self._failures: list[AttemptFailed | AttemptRefunded] = []
         self._writing = False
         self._full = False
         self._life = 0
@@ -115,7 +117,7 @@ class SlowSink:
     def record(self, results: Sequence[Result], notices: Sequence[Notice]) -> None:
         """Take them in; they are kept when the writer comes to them."""
         self._queue.extend(results)
-        self._failures.extend(notice for notice in notices if isinstance(notice, AttemptFailed))
+        self._failures.extend(notice for notice in notices if isinstance(notice, AttemptFailed | AttemptRefunded))
         self._write()
 
     def room(self) -> bool:
@@ -154,7 +156,12 @@ class SlowSink:
                 self.kept[key] = result
         for failure in self._failures[:failures]:
             row = failure.attempt.request
-            if row is not None and failure.charged:
+            if row is None:
+                continue
+            if isinstance(failure, AttemptRefunded):
+                self.charged[key_of(row)] -= 1
+                self.refunds += 1
+            elif failure.charged:
                 self.charged[key_of(row)] = self.charged.get(key_of(row), 0) + 1
         del self._queue[:results]
         del self._failures[:failures]
