@@ -142,4 +142,4 @@ async def test_a_connection_that_is_never_made_ends_by_the_connect_timeout(diale
             end = failure(await outcome(engine, attempt(1, timeouts=Timeouts(600.0, 600.0, 600.0))))
         for filler in fillers:
             filler.close()
-    assert (end.kind, end.detail) == (FailureKind.UNREACHABLE, "no connection in time")
+    assert (end.kind, end.detail) == (FailureKind.UNREACHABLE, "no connection within 10 s")

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from fake_ollama import Speed
+from fake_ollama import Fault, Speed
 from running import Fleet, arriero, assert_answered, assert_verified, fake_fleet, prompts, read_results, write_prompts
 
 pytestmark = pytest.mark.timeout(20)
@@ -121,13 +121,23 @@ def test_an_instance_without_the_model_gets_nothing_and_the_others_do_it_all(fol
 
 def test_no_usable_instance_names_each_address_its_reason_and_three_ways_out(folder: Path) -> None:
     closed = f"http://127.0.0.1:{free_ports(1)}"
-    with fake_fleet(1, api_key="secret") as fleet:
-        refused = arriero(folder, "run", "prompts.txt", "-i", closed, *fleet.flags)
+    moved = {"faults": [Fault("redirect", path=path, location=closed) for path in ("/api/version", "/v1/models")]}
+    with fake_fleet(1, 1, 1, each=[{"api_key": "secret"}, moved, {}]) as fleet:
+        locked, moving, plain = fleet.urls[0], fleet.urls[1], fleet.urls[2].replace("http:", "https:")
+        words = [word for url in (closed, locked, moving, plain) for word in ("-i", url)]
+        refused = arriero(folder, "run", "prompts.txt", *words)
+        listed = arriero(folder, "fleet", "ps", *words)
+        looked = arriero(folder, "doctor", *words)
 
-    assert refused.code == 5
-    reasons = {line.split()[0]: line for line in refused.err.splitlines() if line.startswith("  http")}
-    assert "unreachable" in reasons[closed]
-    assert "api_key_env" in reasons[fleet.urls[0]]
+    assert refused.code == looked.code == 5
+    reasons = dict(line.split(maxsplit=1) for line in refused.err.splitlines() if line.startswith("  http"))
+    assert reasons[closed] == "unreachable: connection refused"
+    assert reasons[plain] == "unreachable: TLS: the server does not speak it; http:// perhaps"
+    assert reasons[locked].startswith("unauthorized: answered 401; it refuses us: set api_key_env")
+    assert reasons[moving].startswith("redirected: answered 307; it redirects, which is never followed")
+    for url, reason in reasons.items():
+        assert [line for line in listed.out.splitlines() if url in line and f"ejected: {reason}" in line]
+        assert f"{url}  {reason}" in looked.out
     for way in ("ollama serve", "-i URL", "--fleet FILE", "--local"):
         assert way in refused.err
     assert_untouched(folder, fleet)

@@ -1,6 +1,6 @@
 import pytest
 
-from arriero.backends.refusals import refused, retry_after_s
+from arriero.backends.refusals import refused, reported, retry_after_s
 from arriero.backends.wire import Broken, HttpReply
 from arriero.core.outcome import FailureKind
 
@@ -91,6 +91,24 @@ def test_a_missing_path_is_named():
 def test_a_403_without_a_text_is_explained():
     assert "host name" in failed(403).detail
     assert failed(403, b'{"error":"cloud is disabled"}').detail == "cloud is disabled"
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 408, 429, 499, 500, 502, 503])
+def test_why_is_told_without_a_word_of_the_servers(status):
+    failure = failed(status, b'{"error":"canary"}', location="canary")
+
+    assert "canary" in failure.detail
+    assert failure.reason == f"answered {status}"
+
+
+def test_why_is_told_in_our_words_where_we_have_some():
+    refused_name = failed(403)
+    cut = failed(0, broken=Broken(FailureKind.UNREACHABLE, "connection refused"))
+    inside = reported(HttpReply(status=200), b'"canary"')
+
+    assert refused_name.reason.startswith("403 without a text: the server does not accept the host name")
+    assert cut.reason == "connection refused"
+    assert (inside.detail, inside.reason) == ("canary", "an error inside a 200")
 
 
 def test_a_redirect_keeps_where_it_leads():

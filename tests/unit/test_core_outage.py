@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desk import LLAMA, Desk, row, success
+from desk import LLAMA, Desk, failure, row, success
 
 from arriero.core.batch import Batch
 from arriero.core.events import FleetChanged
@@ -14,7 +14,7 @@ PATIENT = Batch(id=1, max_wait_s=100.0)
 def down(desk, *names):
     for name in names:
         desk.member(name).health.eject(desk.now, FailureKind.UNREACHABLE)
-        desk.scheduler._upkeep.ejected(desk.member(name), FailureKind.UNREACHABLE, desk.now)
+        desk.scheduler._upkeep.ejected(desk.member(name), failure(FailureKind.UNREACHABLE), desk.now)
     desk.plan()
 
 

@@ -101,7 +101,7 @@ def test_a_probe_obeys_the_limit():
     desk.add(row(0))
     hung = only(desk)
     desk.member("a").health.eject(0.0, FailureKind.TIMEOUT)
-    desk.scheduler._upkeep.ejected(desk.member("a"), FailureKind.TIMEOUT, 0.0)
+    desk.scheduler._upkeep.ejected(desk.member("a"), failure(FailureKind.TIMEOUT), 0.0)
     desk.plan(at=1.0)
     assert steps(desk) == []
 
@@ -185,3 +185,27 @@ def test_an_instance_that_left_is_not_asked_any_more():
     desk.fail(only(desk), FailureKind.CANCELLED)
 
     assert not desk.running
+
+
+def test_why_an_instance_is_out_is_remembered_in_our_words_and_forgotten_when_it_is_back():
+    desk = Desk("a")
+    desk.add(row(0))
+    locked = failure(FailureKind.UNAUTHORIZED, status=401, detail="canary")
+    desk.end(only(desk), locked)
+    told = [note for note in desk.notices if isinstance(note, InstanceChanged) and note.state == "ejected"]
+    member = desk.member("a")
+
+    assert (member.reason, member.detail) == (told[0].reason, told[0].detail) == ("unauthorized", "answered 401")
+    desk.later(61.0)
+    desk.settle()
+    assert (member.reason, member.detail, member.fault) == ("", "", "")
+
+
+def test_an_instance_that_never_answered_tells_what_was_in_the_way():
+    desk = Desk()
+    desk.join("a")
+    desk.end(
+        next(iter(desk.running.values())), failure(FailureKind.TIMEOUT, detail="no first byte after 10 s", own=True)
+    )
+
+    assert (desk.member("a").reason, desk.member("a").detail) == ("timeout", "no first byte after 10 s")

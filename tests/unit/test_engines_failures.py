@@ -24,6 +24,12 @@ def payload_error(cause: Exception | None) -> aiohttp.ClientPayloadError:
     return error
 
 
+def tls_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, FOREIGN)
+    error.reason = reason
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "detail", "sent"),
     [
@@ -63,8 +69,15 @@ def payload_error(cause: Exception | None) -> aiohttp.ClientPayloadError:
             "TLS: handshake failed",
             False,
         ),
+        (
+            aiohttp.ClientConnectorSSLError(KEY, tls_error("WRONG_VERSION_NUMBER")),
+            FailureKind.UNREACHABLE,
+            "TLS: the server does not speak it; http:// perhaps",
+            False,
+        ),
+        (tls_error("TLSV1_ALERT_PROTOCOL_VERSION"), FailureKind.UNREACHABLE, "TLS: tlsv1 alert protocol version", True),
         (aiohttp.ServerDisconnectedError(FOREIGN), FailureKind.UNREACHABLE, "connection closed before an answer", True),
-        (aiohttp.ConnectionTimeoutError(FOREIGN), FailureKind.UNREACHABLE, "no connection in time", False),
+        (aiohttp.ConnectionTimeoutError(FOREIGN), FailureKind.UNREACHABLE, "no connection within 10 s", False),
         (aiohttp.ClientOSError(errno.ECONNRESET, FOREIGN), FailureKind.UNREACHABLE, "connection reset by peer", True),
         (ConnectionResetError(errno.ECONNRESET, FOREIGN), FailureKind.UNREACHABLE, "connection reset", True),
         (payload_error(None), FailureKind.UNREACHABLE, "connection closed inside the answer", True),

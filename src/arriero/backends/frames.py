@@ -49,7 +49,7 @@ def frames(body: bytes) -> Frames:
     if not body:
         return Frames(b"", trouble="the body is empty")
     if body.startswith(b"<"):
-        return Frames(b"", trouble="the body is HTML")
+        return Frames(b"", trouble="an HTML page instead of JSON")
     if body.startswith((b"data:", b"error:", *_FIELDS)):
         return _events(body)
     return Frames(body)

@@ -124,7 +124,7 @@ def _ended(
     if attempt.purpose in ("preload", "unload"):
         return loaded(attempt, reply, last)
     if last.done_reason in ("load", "unload"):
-        return failure(reply, FailureKind.REJECTED, "the prompt is empty: the server only loaded the model")
+        return failure(reply, FailureKind.REJECTED, "the prompt is empty: the server only loaded the model", own=True)
     if text in _APOLOGIES:
         return bad_reply(reply, "the gateway says in place of an answer that it got none")
     reason = finish_reason(last.done_reason or "")

@@ -44,6 +44,7 @@ def failure(
     kind: FailureKind,
     detail: str,
     *,
+    own: bool = False,
     crashed: bool = False,
     repeated: bool = False,
     retry_after_s: float | None = None,
@@ -53,6 +54,7 @@ def failure(
     return Failure(
         kind=kind,
         detail=detail,
+        own=own,
         status=reply.status or None,
         retry_after_s=retry_after_s,
         crashed=crashed,
@@ -65,7 +67,7 @@ def failure(
 
 def bad_reply(reply: HttpReply, detail: str, *, repeated: bool = False) -> Failure:
     """The reply claims success and is none; ``detail`` is in our own words."""
-    return failure(reply, FailureKind.BAD_REPLY, detail, repeated=repeated)
+    return failure(reply, FailureKind.BAD_REPLY, detail, own=True, repeated=repeated)
 
 
 def refused(reply: HttpReply, path: str) -> Failure:
@@ -82,7 +84,8 @@ def refused(reply: HttpReply, path: str) -> Failure:
         return failure(reply, FailureKind.REDIRECTED, reply.location)
     said = words(reply.body)
     if reply.status in _UNAUTHORIZED:
-        return failure(reply, FailureKind.UNAUTHORIZED, said.shown or _WITHOUT_TEXT.get(reply.status, ""))
+        ours = "" if said.shown else _WITHOUT_TEXT.get(reply.status, "")
+        return failure(reply, FailureKind.UNAUTHORIZED, ours or said.shown, own=bool(ours))
     if reply.status in _OVERLOADED:
         wait_s = retry_after_s(reply.retry_after, reply.date)
         return failure(reply, FailureKind.OVERLOADED, said.shown, retry_after_s=wait_s)
@@ -132,9 +135,9 @@ def retry_after_s(header: str, date: str = "") -> float | None:
 def _broken(reply: HttpReply) -> Failure:
     """A connection lost after sending is all that a server which went down leaves behind."""
     if reply.broken is None:
-        return failure(reply, FailureKind.UNREACHABLE, "no reply")
-    kind = reply.broken.kind
-    return failure(reply, kind, reply.broken.detail, crashed=kind is FailureKind.UNREACHABLE and reply.broken.sent)
+        return failure(reply, FailureKind.UNREACHABLE, "no reply", own=True)
+    kind, detail = reply.broken.kind, reply.broken.detail
+    return failure(reply, kind, detail, own=True, crashed=kind is FailureKind.UNREACHABLE and reply.broken.sent)
 
 
 def _not_found(reply: HttpReply, said: Words, path: str) -> Failure:

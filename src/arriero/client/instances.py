@@ -176,7 +176,13 @@ def _server(member: Member) -> str:
 def _reason(member: Member) -> str:
     if member.phase is Phase.JOINING and not member.reason:
         return "no answer yet"
-    return HINTS.get(member.fault, member.reason or state_word(member))
+    return fault_words(member.reason or state_word(member), member.detail)
+
+
+def fault_words(reason: str, detail: str) -> str:
+    """Why an instance is out of use, and what its operator can do: ``unauthorized: answered 401; it refuses us: …``."""
+    words = f"{reason}: {detail}" if detail else reason
+    return f"{words}; {HINTS[reason]}" if reason in HINTS else words
 
 
 def _models(names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from arriero.client.batch import BatchFiles
-from arriero.client.instances import HINTS
+from arriero.client.instances import fault_words
 from arriero.core.events import Event, FleetChanged, InstanceChanged, Notice
 from arriero.monitor.safe import safe_text
 from arriero.monitor.words import short_duration
@@ -38,7 +38,7 @@ class Talk:
     def _instance(self, event: InstanceChanged) -> str:
         if event.state == "ejected" and event.name not in self._out:
             self._out.add(event.name)
-            reason = HINTS.get(event.reason, event.reason)
+            reason = fault_words(event.reason, event.detail)
             return f"{event.name:<10} ejected: {reason}; what it had goes elsewhere, it is probed"
         if event.state == "ok" and event.name in self._out:
             self._out.discard(event.name)

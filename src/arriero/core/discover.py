@@ -118,4 +118,4 @@ def _settle(member: Member) -> None:
         member.kind = "gateway" if member.backend == "ollama" and not lists_all else "server"
     member.health = Health(gateway=member.kind == "gateway")
     member.phase = Phase.READY
-    member.reason = member.fault = ""
+    member.reason = member.detail = member.fault = ""

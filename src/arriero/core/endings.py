@@ -180,7 +180,7 @@ class Endings:
             return False
         plan.notices += [AttemptRefunded(attempt, now) for entry, attempt in member.streak if refund(entry)]
         member.streak.clear()
-        self._upkeep.ejected(member, failure.kind, now)
+        self._upkeep.ejected(member, failure, now)
         self.take_back(plan, member, begun=False)
         return True
 

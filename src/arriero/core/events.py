@@ -182,6 +182,7 @@ class InstanceChanged(msgspec.Struct, frozen=True):
         reason: A short text of ours (a failure kind, a missing model …).
         unit: What it holds or loads now.
         probe_in_s: Seconds to the next probe when ejected.
+        detail: More of ``reason``, in our words too.
     """
 
     name: str
@@ -190,6 +191,7 @@ class InstanceChanged(msgspec.Struct, frozen=True):
     unit: Unit | None = None
     probe_in_s: float | None = None
     at: float = 0.0
+    detail: str = ""
 
 
 class FleetChanged(msgspec.Struct, frozen=True):

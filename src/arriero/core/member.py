@@ -36,6 +36,7 @@ class Member:
         endpoint: The only generation path it serves; ``""`` for any.
         phase: Where it stands.
         reason: Why it is unusable, in our words; ``""`` otherwise.
+        detail: More of ``reason``, in our words too (``connection refused``, ``answered 401``); ``""`` if there is none.
         fault: The failure kind behind ``reason``; ``""`` if there is none.
         version: What the server calls its version.
         models: Installed models by name; None where the server lists none.
@@ -66,6 +67,7 @@ class Member:
         "backend",
         "contexts",
         "counted",
+        "detail",
         "endpoint",
         "entry",
         "fault",
@@ -100,6 +102,7 @@ class Member:
         self.answers: dict[tuple[str, str], bool] = {}
         self.phase = Phase.JOINING
         self.reason = ""
+        self.detail = ""
         self.fault = ""
         self.version = ""
         self.models: dict[str, Model] | None = None

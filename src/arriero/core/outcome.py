@@ -40,6 +40,9 @@ REQUEST_FAULTS = frozenset({FailureKind.REJECTED, FailureKind.TOO_LONG, FailureK
 HARD_FAULTS = frozenset({FailureKind.UNAUTHORIZED, FailureKind.REDIRECTED})
 """Kinds that eject the instance at once, with a hint for its operator."""
 
+FIRST_REFUSAL = 300
+"""HTTP statuses from here on are no success (RFC 9110 section 15)."""
+
 Subject: TypeAlias = Literal["", "version", "models", "details", "resident"]
 """What a ``discover`` attempt asks: server version, installed models, one model's details, resident models."""
 
@@ -110,7 +113,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: One of the closed list.
-        detail: The server's or the system's own words; foreign text, shown by ``errors`` only (P12).
+        detail: The server's or the system's own words; foreign text, shown by ``errors`` only (P12), unless ``own``.
+        own: ``detail`` is known to hold no word of the server's, so that it may be shown anywhere.
         status: HTTP status if there was one.
         retry_after_s: What the server asked us to wait, at most 300.
         crashed: The model process or the server went down under it.
@@ -122,6 +126,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: FailureKind
     detail: str = ""
+    own: bool = False
     status: int | None = None
     retry_after_s: float | None = None
     crashed: bool = False
@@ -129,6 +134,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     began: bool = False
     latency_s: float = 0.0
     n_prompt_tokens: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, in no foreign word; ``""`` if nothing is known but the kind."""
+        if self.own:
+            return self.detail
+        if self.status is None:
+            return ""
+        return f"answered {self.status}" if self.status >= FIRST_REFUSAL else f"an error inside a {self.status}"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

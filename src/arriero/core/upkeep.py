@@ -21,6 +21,8 @@ from arriero.core.waiting import Waiting
 LOAD_AGAIN_S = 2.0
 """Pause after a load was refused as overloaded: the server is loading something else."""
 
+NOT_UNDERSTOOD = Failure(kind=FailureKind.BAD_REPLY)
+
 Send = Callable[[Member, Step, BackendName, float], None]
 """Starts a step on a member in a dialect, at a time."""
 
@@ -157,22 +159,25 @@ class Upkeep:
         self._settle(member, now)
         self.attend(member)
 
-    def eject(self, member: Member, kind: FailureKind, now: float) -> None:
+    def eject(self, member: Member, failure: Failure, now: float) -> None:
         """Take a member out until a probe passes; a failed probe waits twice as long."""
         if member.health.ejected:
             member.health.probe_failed(now)
         else:
-            member.health.eject(now, kind)
-        self.ejected(member, kind, now)
+            member.health.eject(now, failure.kind)
+        self.ejected(member, failure, now)
 
-    def ejected(self, member: Member, kind: FailureKind, now: float) -> None:
+    def ejected(self, member: Member, failure: Failure, now: float) -> None:
         """A member was taken out (by its health or by ``eject``): say so, and remember to probe it."""
-        member.fault = kind.value
-        member.reason = kind.value
+        member.fault = member.reason = failure.kind.value
+        member.detail = failure.reason
         self._fleet.touch(member, now)
         self._assignment.count(member)
         again_at = member.health.next_change(now)
-        self._tell(InstanceChanged(member.name, "ejected", kind.value, member.ready_for, again_at - now, at=now))
+        probe_in_s = again_at - now
+        self._tell(
+            InstanceChanged(member.name, "ejected", member.reason, member.ready_for, probe_in_s, now, member.detail)
+        )
         self.remind(member, again_at)
 
     def _due(self, member: Member) -> tuple[BackendName, Step] | None:
@@ -207,14 +212,14 @@ class Upkeep:
     def _discovered(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         if member.phase is Phase.JOINING:
             if not discover.answered(member, attempt, outcome):
-                self.eject(member, outcome.kind if isinstance(outcome, Failure) else FailureKind.BAD_REPLY, now)
+                self.eject(member, outcome if isinstance(outcome, Failure) else NOT_UNDERSTOOD, now)
                 return
         elif attempt.subject in ("resident", "details"):
             member.todo.pop(0)
             discover.told(member, attempt, outcome)
             return
         elif isinstance(outcome, Failure):
-            self.eject(member, outcome.kind, now)
+            self.eject(member, outcome, now)
             return
         self._readmit(member, now)
 
@@ -223,7 +228,7 @@ class Upkeep:
         if member.health.ejected:
             member.health.probe_passed(now)
             self._assignment.count(member)
-            member.reason = member.fault = ""
+            member.reason = member.detail = member.fault = ""
             self._tell(InstanceChanged(member.name, "ok", "readmitted", member.ready_for, at=now))
 
     def _generated(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
@@ -249,7 +254,7 @@ class Upkeep:
             member.health.failed(kind, now, 0.0, retry_after_s=failure.retry_after_s or LOAD_AGAIN_S)
             member.health.doubted(now)  # nothing is served there until it takes us: the wait is bounded
         elif kind in INSTANCE_FAULTS or kind in HARD_FAULTS or kind is FailureKind.LOST:
-            self.eject(member, kind, now)
+            self.eject(member, failure, now)
         elif kind is FailureKind.MODEL_MISSING or kind in REQUEST_FAULTS:
             self.refuse(member, attempt.unit or Unit(""), kind, now)
 

@@ -154,7 +154,7 @@ class AsyncioEngine:
         attempt, backend = flight.attempt, flight.backend
         address = self._book.get(attempt.instance)
         if address is None:
-            return Failure(kind=FailureKind.UNREACHABLE, detail="no instance of this name")
+            return Failure(kind=FailureKind.UNREACHABLE, detail="no instance of this name", own=True)
         try:
             call = backend.call(attempt)
         except UnsupportedError as error:
@@ -202,4 +202,4 @@ def _crashed(error: BaseException | None, latency_s: float) -> Failure:
         trace = trace.tb_next
     place = f" in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
     detail = f"arriero failed to read the answer: {type(error).__name__}{place}"
-    return Failure(kind=FailureKind.BAD_REPLY, detail=detail, latency_s=latency_s)
+    return Failure(kind=FailureKind.BAD_REPLY, detail=detail, own=True, latency_s=latency_s)

@@ -14,9 +14,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from arriero.backends.wire import Broken
 from arriero.core.outcome import FailureKind
 
+CONNECT_S = 10.0
+"""For name lookup, connection and TLS handshake together."""
+
 CUT_SHORT = "Not enough data to satisfy"
 """How the parser words a body that ended before its length or its last chunk; any other complaint is bad HTTP."""
 
+
+NO_TLS = "the server does not speak it; http:// perhaps"
 
 NO_HTTP = "not HTTP as it should be, or a header above 8 kB"
 
@@ -38,7 +43,7 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> str:
         words = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
         return f"TLS: certificate not trusted{': ' if words else ''}{words}"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return f"TLS: {getattr(error.os_error, 'reason', None) or 'handshake failed'}"
+        return _tls_words(error.os_error, "handshake failed")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the name does not resolve"
     return _system_words(error.os_error)
@@ -51,12 +56,18 @@ def _system_words(error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return "out of local ports"
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'connection failed'}"
+        return _tls_words(error, "connection failed")
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, ConnectionError):
         return "connection reset"
     return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "connection failed"
+
+
+def _tls_words(error: OSError, otherwise: str) -> str:
+    """What OpenSSL names as the reason, as words."""
+    reason: str = getattr(error, "reason", None) or otherwise
+    return f"TLS: {NO_TLS if reason == 'WRONG_VERSION_NUMBER' else reason.replace('_', ' ').lower()}"
 
 
 def _was_cut_short(error: aiohttp.ClientPayloadError) -> bool:
@@ -70,7 +81,7 @@ TABLE: tuple[tuple[type[Exception], FailureKind, Detail, bool], ...] = (
     (aiohttp.ClientConnectorError, FailureKind.UNREACHABLE, _no_connection, False),
     (aiohttp.InvalidURL, FailureKind.UNREACHABLE, "the address is no URL", False),
     (aiohttp.NonHttpUrlClientError, FailureKind.UNREACHABLE, "the address is no HTTP URL", False),
-    (TimeoutError, FailureKind.UNREACHABLE, "no connection in time", False),
+    (TimeoutError, FailureKind.UNREACHABLE, f"no connection within {CONNECT_S:g} s", False),
     (aiohttp.ClientPayloadError, FailureKind.UNREACHABLE, "connection closed inside the answer", True),
     (aiohttp.ServerDisconnectedError, FailureKind.UNREACHABLE, "connection closed before an answer", True),
     (OSError, FailureKind.UNREACHABLE, _system_words, True),

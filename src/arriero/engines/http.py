@@ -15,14 +15,11 @@ from yarl import URL
 from arriero.backends.wire import Broken
 from arriero.core.outcome import FailureKind
 from arriero.engines.address import Address, proxy_for
-from arriero.engines.failures import broken_by
+from arriero.engines.failures import CONNECT_S, broken_by
 from arriero.engines.flight import Flight
 
 BODY_BYTES = 64 * 1024 * 1024
 """No answer is larger; counted while it streams in."""
-
-CONNECT_S = 10.0
-"""For name lookup, connection and TLS handshake together."""
 
 KEEP_ALIVE_S = 4.0
 """Idle connections are dropped before common servers do so (uvicorn: 5 s): a POST that meets a closing
