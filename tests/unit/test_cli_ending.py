@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from arriero.cli.ending import fail, tell_bug
+from arriero.cli.ending import fail, form_of, tell_bug
 from arriero.errors import ConfigError, FleetError, HeldError
 
 
@@ -23,11 +23,35 @@ def broken() -> ValueError:
     ("error", "kind", "code"), [(ConfigError, "config", 2), (FleetError, "fleet", 5), (HeldError, "held", 6)]
 )
 def test_an_error_keeps_its_exit_code_as_text_and_as_json(capsys, error, kind, code):
-    assert fail(error("what", hint="how"), as_json=False) == code
+    assert fail(error("what", hint="how"), form="text") == code
     assert capsys.readouterr().err == "error: what\nhelp: how\n"
 
-    assert fail(error("what", hint="how"), as_json=True) == code
+    assert fail(error("what", hint="how"), form="json") == code
     assert json.loads(capsys.readouterr().out) == {"error": {"kind": kind, "message": "what", "hint": "how"}}
+
+    assert fail(error("what\x9b\u202e\x7f\udc80", hint="how"), form="event") == code
+    err = capsys.readouterr().err
+    assert json.loads(err) == {"event": "error", "kind": kind, "message": "what\x9b\u202e\x7f\udc80", "hint": "how"}
+    assert err.strip().isascii()
+    assert err.strip().isprintable()
+
+
+@pytest.mark.parametrize(
+    ("line", "environ", "form"),
+    [
+        ("run p.txt", "", "text"),
+        ("run p.txt --display json", "", "event"),
+        ("retry --display=json", "", "event"),
+        ("run p.txt --display json --display log", "", "text"),
+        ("run p.txt --display json --json", "", "json"),
+        ("resume", "json", "event"),
+        ("resume --display none", "json", "text"),
+        ("status", "json", "text"),
+        ("", "json", "text"),
+    ],
+)
+def test_an_error_is_told_in_the_form_that_the_display_has(line, environ, form):
+    assert form_of(line.split(), {"ARRIERO_DISPLAY": environ}) == form
 
 
 def test_a_bug_is_one_line_and_a_file_that_only_its_owner_reads(capsys, tmp_path, monkeypatch):

@@ -39,6 +39,16 @@ def test_the_first_signal_drains_and_only_ctrl_c_goes_further(capfd, numbers, as
     assert "Ctrl-C" in capfd.readouterr().err
 
 
+def test_nothing_is_printed_where_standard_error_is_for_a_program(capfd):
+    batch = Batch()
+    with Signals(batch, leave=batch.asked.append, quiet=True):
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+
+    assert batch.asked == ["drain", "abort", 130]
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.usefixtures("capfd")
 def test_an_interrupted_batch_ends_with_the_code_of_its_signal(number, code):

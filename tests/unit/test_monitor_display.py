@@ -3,7 +3,7 @@ import json
 import pytest
 
 from arriero.core.batch import Counts
-from arriero.monitor.display import display_shown, json_line, live_line, log_line
+from arriero.monitor.display import Started, display_shown, live_line, log_line, progress_line, said_line, started_line
 from arriero.monitor.snapshot import InstanceSnapshot, Snapshot
 
 MILLION = Snapshot(
@@ -70,11 +70,15 @@ def test_the_log_line_is_one_line_of_keys_and_values():
     }
 
 
-def test_the_json_line_is_one_line_of_valid_json():
-    line = json_line(MILLION)
+def test_what_a_program_reads_is_an_object_a_line_that_names_its_event():
+    begun = Started(input="a.txt", output="b", journal="b.journal", session="0" * 12, total=None, ended_before=3)
+    lines = [started_line(begun), progress_line(MILLION), said_line('two\nlines, a " and \udc80')]
+    started, progress, said = (json.loads(line) for line in lines)
 
-    assert "\n" not in line
-    assert json.loads(line)["counts"]["total"] == 1_000_000
+    assert not [line for line in lines if "\n" in line]
+    assert (started["event"], started["total"], started["ended_before"]) == ("started", None, 3)
+    assert (progress["event"], progress["snapshot"]["counts"]["total"]) == ("progress", 1_000_000)
+    assert said == {"event": "said", "text": 'two\nlines, a " and \udc80'}
 
 
 @pytest.mark.parametrize(

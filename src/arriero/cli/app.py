@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import click
 
 from arriero import __version__
 from arriero.cli.command import Group
-from arriero.cli.ending import end_quietly, fail, fail_usage
+from arriero.cli.ending import end_quietly, fail, fail_usage, form_of
 from arriero.cli.terminal import tolerate_any_encoding
 from arriero.errors import ArrieroError
 
@@ -91,17 +92,17 @@ def start(argv: Sequence[str]) -> int:
         The exit status of DESIGN section 8.
     """
     tolerate_any_encoding()
-    as_json = "--json" in argv
+    form = form_of(argv, os.environ)
     try:
         code = _invoked(argv)
         sys.stdout.flush()  # a reader that has left is to be noticed here, not by the interpreter on its way out
     except ArrieroError as error:
-        return fail(error, as_json=as_json)
+        return fail(error, form=form)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return USAGE_EXIT
     except click.ClickException as error:
-        return fail_usage(error, as_json=as_json)
+        return fail_usage(error, form=form)
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
     except BrokenPipeError:

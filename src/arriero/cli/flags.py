@@ -34,7 +34,9 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
     ("max_wait", "--max-wait", "DURATION", "How long to wait when no instance is usable; 1h."),
     ("first", "--first", "N", "Only the first N rows."),
     ("dry_run", "--dry-run", "", "Check and count everything, show three requests, send and write nothing."),
-    ("display", "--display", "auto|line|log|json|none", "What stderr shows meanwhile."),
+    ("display", "--display", "auto|line|log|json|none",
+     ("What stderr shows: a line that rewrites itself, a log line in 10 s, or by what stderr is (auto, default). json: "
+      "objects alone, one a line, by 'event': started, progress, said, ended, error. none: errors alone.")),
     ("format", "--format", "json|jsonl|openai", "Output format; by the suffix unless said."),
     ("input_format", "--input-format", "txt|jsonl", "Input format; by the suffix unless said."),
     ("unordered", "--unordered", "", "Append each result as it comes (jsonl)."),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from arriero.cli.command import Command
+from arriero.cli.ending import fail
 from arriero.cli.flags import RESUME_FLAGS, RUN_FLAGS, flags, input_and_urls, output_argument
 from arriero.cli.signals import Signals
-from arriero.cli.terminal import answer, answer_json, say
+from arriero.cli.terminal import answer, answer_json, say, say_event
 from arriero.config.load import load, override
 from arriero.config.settings import Settings
-from arriero.errors import ConfigError
+from arriero.errors import ArrieroError, ConfigError
+
+if TYPE_CHECKING:
+    from arriero.client import Summary
 
 
 def _run(words: tuple[str, ...], json: bool | None, dry_run: bool | None, **given: object) -> int:
@@ -42,12 +49,12 @@ def _resume(output: str, journal: str | None, json: bool | None, **given: object
 def _retry(output: str, kind: tuple[str, ...], journal: str | None, json: bool | None, **given: object) -> int:
     from arriero import client  # noqa: PLC0415 - heavy
 
+    settings = override(client.resume_settings(output, journal), given, os.environ, Path.cwd())
     reopened = client.retry(output, journal, kind or None)
     if not reopened:
-        say(f"nothing to retry: no request of {output} has failed{' that way' if kind else ''}")
+        _say(f"nothing to retry: no request of {output} has failed{' that way' if kind else ''}", settings)
         return 0
-    say(f"retry      {reopened:,} requests wait again")
-    settings = override(client.resume_settings(output, journal), given, os.environ, Path.cwd())
+    _say(f"retry      {reopened:,} requests wait again", settings)
     return _carry_out(settings, as_json=bool(json), again=True)
 
 
@@ -57,18 +64,43 @@ def _carry_out(settings: Settings, *, as_json: bool, again: bool = False) -> int
 
     _warn(settings)
     control = client.Control()
-    with Signals(control) as signals:
-        summary = client.run_batch(settings, control=control, stderr=sys.stderr, again=again)
-    for line in summary.lines():
-        say(line)
+    try:
+        with Signals(control, quiet=settings.display in ("json", "none")) as signals:
+            summary = client.run_batch(settings, control=control, stderr=sys.stderr, again=again)
+    except ArrieroError as error:
+        if settings.display == "json" and not as_json:  # it may stand in a file, which who called us does not know
+            return fail(error, form="event")
+        raise
+    _tell_end(summary, settings, as_json=as_json)
     if as_json:
         answer_json(summary)
     return signals.exit_code(summary.exit_code)
 
 
+def _tell_end(summary: Summary, settings: Settings, *, as_json: bool) -> None:
+    """The summary as ``--display`` wants it; with ``none`` only what stopped the batch."""
+    if settings.display == "json":
+        say_event("ended", structs.asdict(summary))
+    elif settings.display != "none":
+        for line in summary.lines():
+            say(line)
+    elif summary.reason and not as_json:
+        say(f"error: {summary.reason}")
+        if summary.resume:
+            say(f"help: {shlex.join(summary.resume)}")
+
+
 def _warn(settings: Settings) -> None:
     for warning in settings.warnings:
-        say(f"warning: {warning}")
+        _say(f"warning: {warning}", settings)
+
+
+def _say(text: str, settings: Settings) -> None:
+    """A line of talk as ``--display`` wants it."""
+    if settings.display == "json":
+        say_event("said", {"text": text})
+    elif settings.display != "none":
+        say(text)
 
 
 run = Command(

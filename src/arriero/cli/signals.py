@@ -36,10 +36,12 @@ class Signals:
     Args:
         control: The batch.
         leave: Ends the process at once; ``os._exit``, which runs no clean-up that could hang.
+        quiet: Print nothing: ``--display json`` tells the state with the next progress, ``none`` nothing at all.
     """
 
-    def __init__(self, control: Control, leave: Callable[[int], object] = os._exit) -> None:
+    def __init__(self, control: Control, leave: Callable[[int], object] = os._exit, *, quiet: bool = False) -> None:
         self._control = control
+        self._quiet = quiet
         self._leave = leave
         self._before: dict[signal.Signals, Any] = {}
         self._first: int | None = None
@@ -65,19 +67,19 @@ class Signals:
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self._first is None:
             self._first = number
-            _tell(_DRAINING)
+            self._tell(_DRAINING)
             self._control.drain()
         elif number == signal.SIGINT and not self._aborted:
             self._aborted = True
-            _tell(_ABORTING)
+            self._tell(_ABORTING)
             self._control.abort()
         elif number == signal.SIGINT:
             self._leave(INTERRUPTED_EXIT)
 
-
-def _tell(text: str) -> None:
-    # Past the buffered stream: the handler may have interrupted a write to it, and a second one would raise.
-    try:
-        os.write(2, text.encode())
-    except OSError:
-        return
+    def _tell(self, text: str) -> None:
+        # Past the buffered stream: the handler may have interrupted a write to it, and a second one would raise.
+        if not self._quiet:
+            try:
+                os.write(2, text.encode())
+            except OSError:
+                return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -34,6 +35,12 @@ def say(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
     except (BrokenPipeError, ValueError):
         return
+
+
+def say_event(name: str, fields: Mapping[str, object]) -> None:
+    """An object of ``--display json`` on stderr, in ASCII, so that nothing in it acts on a terminal."""
+    line = json.dumps({"event": name, **msgspec.to_builtins(fields)})
+    say(line.replace("\x7f", "\\u007f"))
 
 
 def answer(value: HasLines, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -26,14 +25,13 @@ from arriero.client.memory import Memory
 from arriero.client.session import Session
 from arriero.client.stop import Stop
 from arriero.client.summary import Summary, summarize
-from arriero.client.talk import Talk, input_lines
+from arriero.client.talk import Talk, input_lines, started
+from arriero.client.voice import Voice
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.batch import Batch, BatchStatus
 from arriero.core.events import BatchOpened, InputReady, Notice
 from arriero.core.request import Result
 from arriero.local.server import LocalServer
-from arriero.monitor.display import display_shown
-from arriero.monitor.live import Live
 from arriero.monitor.monitor import Monitor
 from arriero.outputs.follow import Follow
 
@@ -96,7 +94,7 @@ class Carry:
     ) -> None:
         self.settings = settings
         self._control = control
-        self._stderr = stderr
+        self._voice = Voice(stderr, settings.display)
         self._files = BatchFiles(settings, again=again, command=shlex.join(sys.argv), on_progress=self._progress)
         # The embedded server has another port each time, and nothing to learn of it is worth keeping.
         memory = None if settings.local else Memory.of(os.environ)
@@ -105,20 +103,13 @@ class Carry:
         self._stop = Stop(settings, self._session.scheduler, self._files, self._feed, control)
         self._publish_at = 0.0
         self._keep_at = inf
-        self._live: Live | None = None
         self._follow: Follow | None = None
         self._full = False
         self._opened = False
 
     def say(self, line: str) -> None:
-        """Print a line of talk."""
-        if self._live is not None:
-            self._live.say(line)
-        elif self._stderr is not None:
-            try:
-                print(line, file=self._stderr, flush=True)
-            except (OSError, ValueError):  # whoever listened has left: the batch goes on unheard
-                self._stderr = None
+        """Say a line of talk."""
+        self._voice.say(line)
 
     def out(self) -> Summary:
         """Carry the batch out.
@@ -130,6 +121,7 @@ class Carry:
         files.begin()
         counts, kinds = files.restored()
         monitor = self._monitor = Monitor(self._session.view, restored=counts, failures=kinds)
+        self._voice.started(started(files))
         for line in input_lines(files):
             self.say(line)
         if not files.all_ended:
@@ -142,8 +134,7 @@ class Carry:
 
     def close(self) -> None:
         """Leave nothing open, whatever happened."""
-        if self._live is not None:
-            self._live.stop()
+        self._voice.stop()
         try:
             self._files.close()
         finally:
@@ -165,7 +156,7 @@ class Carry:
             session.hear(Talk(self.say, settings.max_wait_s).hear)
             self._follow = files.follow()
             files.journal.on_commit = self._committed
-            self._show(monitor)
+            self._voice.show(lambda: monitor.snapshot(session.engine.now()))
             batch = Batch(id=BATCH, retries=settings.retries, max_wait_s=settings.max_wait_s)
             session.scheduler.tell(BatchOpened(batch), session.engine.now())
             self._opened = True
@@ -217,12 +208,6 @@ class Carry:
             self._monitor.counted(total)
         journal.publish(msgspec.json.encode(self._monitor.snapshot(now)))
 
-    def _show(self, monitor: Monitor) -> None:
-        if self._stderr is None:
-            return
-        shown = display_shown(self.settings.display, is_terminal=self._stderr.isatty(), environ=os.environ)
-        self._live = Live(lambda: monitor.snapshot(self._session.engine.now()), self._stderr, shown)
-        self._live.start()
 
     def _end(self, monitor: Monitor) -> Summary:
         """Close the journal, write the output, and say how it went.
@@ -232,8 +217,7 @@ class Carry:
         """
         files = self._files
         status = BatchStatus.FINISHED if self._all_decided() else BatchStatus.STOPPED
-        if self._live is not None:
-            self._live.stop()
+        self._voice.stop()
         monitor.ended(status)
         if files.journal.failed is None:
             self._publish(self._session.engine.now())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from arriero.client.batch import BatchFiles
 from arriero.client.instances import fault_words
 from arriero.core.events import Event, FleetChanged, InstanceChanged, Notice
+from arriero.monitor.display import Started
 from arriero.monitor.safe import safe_text
 from arriero.monitor.words import short_duration
 
@@ -53,6 +54,19 @@ class Talk:
             return f"{'fleet':<11}usable again: work goes on"
         wait = short_duration(self._max_wait_s)
         return f"{'fleet':<11}no usable instance: waiting and probing, at most {wait} (--max-wait); Ctrl-C is safe"
+
+
+def started(files: BatchFiles) -> Started:
+    """The batch at its start, for a program that reads along."""
+    journal = files.journal
+    return Started(
+        input=safe_text(files.source.name),
+        output=safe_text(files.settings.output),
+        journal=safe_text(str(journal.path)),
+        session=journal.session,
+        total=files.scan.total,
+        ended_before=len(journal.done),
+    )
 
 
 def input_lines(files: BatchFiles) -> list[str]:

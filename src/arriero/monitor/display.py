@@ -1,7 +1,8 @@
-"""Lines of text made from a Snapshot: the live line, the log line, the JSON line, and which of them to show."""
+"""Lines for standard error: the live line, the log line, the objects of ``--display json``, and which to show."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,24 @@ from arriero.monitor.snapshot import Snapshot
 from arriero.monitor.words import number_words, short_duration
 
 Shown: TypeAlias = Literal["line", "log", "json", "none"]
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="started"):
+    """A batch begins or goes on; ``total`` is None while its input is still being counted."""
+
+    input: str
+    output: str
+    journal: str
+    session: str
+    total: int | None
+    ended_before: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag_field="event", tag="progress"):
+    """The numbers of the moment."""
+
+    snapshot: Snapshot
+
 
 _STATES = {
     "paused": "paused",
@@ -81,6 +100,16 @@ def log_line(snapshot: Snapshot) -> str:
     return "progress " + " ".join(f"{name}={value}" for name, value in pairs.items() if value is not None)
 
 
-def json_line(snapshot: Snapshot) -> str:
-    """The snapshot as one line of JSON: what ``status --json`` prints."""
-    return msgspec.json.encode(snapshot).decode()
+def started_line(started: Started) -> str:
+    """The first object of a batch."""
+    return json.dumps(msgspec.to_builtins(started))
+
+
+def progress_line(snapshot: Snapshot) -> str:
+    """The moment as an object; its ``snapshot`` is what ``status --json`` prints."""
+    return msgspec.json.encode(Progress(snapshot)).decode()
+
+
+def said_line(text: str) -> str:
+    """A line of talk as an object; a path in it may have bytes that are no UTF-8, which only ``json`` can write."""
+    return json.dumps({"event": "said", "text": text})

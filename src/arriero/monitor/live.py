@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
-from arriero.monitor.display import Shown, json_line, live_line, log_line
+from arriero.monitor.display import Shown, live_line, log_line, progress_line
 from arriero.monitor.snapshot import Snapshot
 
 FRAME_S = 0.5
@@ -82,7 +82,7 @@ class Live:
                 self._line = live_line(snapshot, self._columns() - 1)  # the last column would wrap on some terminals
                 self._write(_CLEAR + self._line)
             elif self._shown != "none" and self._due(snapshot.state, waited_s):
-                self._write((json_line if self._shown == "json" else log_line)(snapshot) + "\n")
+                self._write((progress_line if self._shown == "json" else log_line)(snapshot) + "\n")
 
     def _due(self, state: str, waited_s: float) -> bool:
         self._quiet_s += waited_s

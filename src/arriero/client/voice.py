@@ -1,0 +1,58 @@
+"""Voice: what a batch says on standard error: lines for a person, JSON objects for a program, or nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TextIO
+
+from arriero.config.settings import Display
+from arriero.monitor.display import Started, display_shown, said_line, started_line
+from arriero.monitor.live import Live
+from arriero.monitor.snapshot import Snapshot
+
+
+class Voice:
+    """Says what ``--display`` lets it say; all talk of a batch goes through it.
+
+    Args:
+        stream: Standard error; None: nobody listens.
+        display: ``--display``.
+    """
+
+    def __init__(self, stream: TextIO | None, display: Display) -> None:
+        self._stream = stream if display != "none" else None
+        self._as_json = display == "json"
+        self._display: Display = display
+        self._live: Live | None = None
+
+    def say(self, line: str) -> None:
+        """Say a line of talk."""
+        self._write(said_line(line) if self._as_json else line)
+
+    def started(self, started: Started) -> None:
+        """Tell a program what begins; a person hears it line by line."""
+        if self._as_json:
+            self._write(started_line(started))
+
+    def show(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Show the moment from now on, in a thread of its own."""
+        if self._stream is None:
+            return
+        shown = display_shown(self._display, is_terminal=self._stream.isatty(), environ=os.environ)
+        self._live = Live(snapshot, self._stream, shown)
+        self._live.start()
+
+    def stop(self) -> None:
+        """Show nothing more; may be called again."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _write(self, line: str) -> None:
+        if self._live is not None:
+            self._live.say(line)
+        elif self._stream is not None:
+            try:
+                print(line, file=self._stream, flush=True)
+            except (OSError, ValueError):  # whoever listened has left: the batch goes on unheard
+                self._stream = None
