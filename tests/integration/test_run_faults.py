@@ -217,9 +217,21 @@ def test_an_error_budget_stops_the_batch_with_its_own_code_and_a_retry_can_go_on
     assert stopped.code == 4, stopped.err
     assert "more requests failed than --max-errors allows" in stopped.err
     failed = sum(record["status"] == "failed" for record in partial)
-    assert 4 <= failed <= 3 + 2 * 2, "what ran, and what began in the same turn"
+    assert 4 <= failed <= 3 + 2, "what ran beside the fourth"
     assert resumed.code == 0, resumed.err
     assert_answered(read_results(folder), ASKED)
+
+
+def test_nothing_starts_after_the_failure_that_is_one_too_many(folder: Path) -> None:
+    """Each failure but the last lets one more start, so that 3 and what may run at once is all that is ever sent."""
+    with fake_fleet(8) as fleet:
+        refusals(fleet, "number")
+        stopped = arriero(folder, "run", "prompts.txt", "--max-errors", "3", "-c", "8", *fleet.flags)
+        partial = read_results(folder, "results.json.partial")
+
+    assert stopped.code == 4, stopped.err
+    assert 4 <= len(fleet.requests()) <= 3 + 8
+    assert len([record for record in partial if record["status"] == "failed"]) == len(fleet.requests())
 
 
 def test_without_retries_one_failure_is_a_failed_result(folder: Path) -> None:

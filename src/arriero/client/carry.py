@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ from arriero.client.talk import Talk, input_lines, started
 from arriero.client.voice import Voice
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.batch import Batch, BatchStatus
-from arriero.core.events import BatchOpened, InputReady, Notice
+from arriero.core.events import AttemptEnded, BatchOpened, Event, InputReady, Notice
+from arriero.core.outcome import Failure
 from arriero.core.request import Result
 from arriero.local.server import LocalServer
 from arriero.monitor.monitor import Monitor
@@ -161,6 +163,7 @@ class Carry:
             session.scheduler.tell(BatchOpened(batch), session.engine.now())
             self._opened = True
             self._keep_at = session.engine.now() + KEEP_S
+            session.hear(self._ended)
             await session.drive({BATCH: self._feed}, self, done=self._done)
 
     # A sink for ``drive``: the journal, which says when it is full and when it has room again.
@@ -195,10 +198,19 @@ class Carry:
         if now >= self._keep_at:
             self._keep_at = now + KEEP_S
             self._session.keep()
+        self._stop_if_wanted(now)
+        return scheduler.in_flight == 0 and (scheduler.draining or scheduler.finished(BATCH))
+
+    def _ended(self, event: Event | Notice, now: float) -> None:
+        """A failure may be one too many: that is to be known before the next plan, so that nothing starts after it."""
+        if isinstance(event, AttemptEnded) and isinstance(event.outcome, Failure):
+            self._stop_if_wanted(now)
+
+    def _stop_if_wanted(self, now: float) -> None:
+        scheduler = self._session.scheduler
         stop = None if scheduler.draining else self._stop.wanted(now)
         if stop is not None:
             scheduler.tell(stop, now)
-        return scheduler.in_flight == 0 and (scheduler.draining or scheduler.finished(BATCH))
 
     def _publish(self, now: float) -> None:
         """Tell other processes how it stands, and keep the total as soon as the scan knows it."""
