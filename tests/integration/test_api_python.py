@@ -179,6 +179,23 @@ def test_streams_share_a_client_give_answers_as_they_come_and_may_be_left() -> N
     assert all(body["options"]["temperature"] == 0 for body in fleet.bodies if body["messages"])
 
 
+def test_streams_that_have_ended_or_were_left_leave_no_books_behind() -> None:
+    async def many(urls: list[str]) -> int:
+        async with arriero.Client(fleet=urls, model=MODEL) as client:
+            for number in range(40):
+                async for _ in client.stream(ASKED[:3]):
+                    if number % 2:
+                        break
+            assert client._streams is not None
+            books = client._streams._session.scheduler.books
+            async for _ in client.stream(ASKED[:3]):  # by its end all that was posted before it has been told
+                pass
+            return len(books)
+
+    with fake_fleet(4) as fleet:
+        assert asyncio.run(many(fleet.urls)) <= 3
+
+
 def test_a_stream_without_an_instance_is_refused_and_one_whose_fleet_goes_away_ends() -> None:
     async def refused() -> None:
         async with arriero.Client(model=MODEL):

@@ -7,10 +7,7 @@ import pytest
 
 from arriero.client.voice import Voice
 from arriero.core.batch import Counts
-from arriero.monitor.display import Started
 from arriero.monitor.snapshot import Snapshot
-
-BEGUN = Started(input="a.txt", output="b", journal="b.journal", session="0" * 12, total=9, ended_before=0)
 
 
 def moment():
@@ -21,7 +18,6 @@ def heard(display, talk=("one",)):
     """What a stream got of a batch with that display."""
     stream = io.StringIO()
     voice = Voice(stream, display)
-    voice.started(BEGUN)
     for line in talk:
         voice.say(line)
     voice.show(moment)
@@ -34,7 +30,7 @@ def heard(display, talk=("one",)):
 def test_a_program_hears_objects_alone():
     told = [json.loads(line) for line in heard("json").splitlines()]
 
-    assert [one["event"] for one in told if one["event"] != "progress"] == ["started", "said", "said", "said"]
+    assert [one["event"] for one in told if one["event"] != "progress"] == ["said", "said", "said"]
     assert [one["text"] for one in told if one["event"] == "said"] == ["one", "two", "three"]
 
 

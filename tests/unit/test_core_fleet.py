@@ -89,6 +89,22 @@ def test_a_free_slot_goes_before_a_place_in_a_queue():
     assert fleet._cost(desk.member("fast"), MISTRAL) > fleet._cost(Desk("idle").member("idle"), MISTRAL)
 
 
+def test_a_unit_is_served_while_one_trusted_instance_can():
+    desk = Desk("a", "b")
+    fleet = desk.scheduler.fleet
+    answers = [fleet.served(MISTRAL)]
+    for name in "ab":
+        desk.member(name).health.eject(0.0)
+        answers.append(fleet.served(MISTRAL))
+    desk.member("b").health.probe_passed(1.0)
+    desk.member("b").health.succeeded(1.0)
+    answers.append(fleet.served(MISTRAL))
+    desk.tell(InstanceLeft("b"))
+
+    assert answers == [True, True, False, True]
+    assert not fleet.served(MISTRAL)
+
+
 @pytest.mark.parametrize("learned", [True, False])
 def test_members_and_requests_are_counted_once(learned):
     desk = Desk("a", "b", limit=2, concurrency=Concurrency(total=3, learned=learned))

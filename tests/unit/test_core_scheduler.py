@@ -13,6 +13,7 @@ from arriero.core.events import (
     AttemptRefunded,
     Away,
     BatchCancelled,
+    BatchClosed,
     BatchOpened,
     Drained,
     InputEnded,
@@ -254,6 +255,36 @@ def test_a_batch_is_finished_once_its_input_has_ended_and_all_have():
 
     desk.end(desk.requests()[0], success())
     assert desk.scheduler.finished(1)
+
+
+def test_a_thousand_closed_batches_leave_nothing_behind():
+    desk = Desk("a", limit=2)
+    for number in range(2, 1002):
+        desk.scheduler.tell(BatchOpened(Batch(id=number)), 0.0)
+        desk.add(row(0, batch=number))
+        desk.tell(InputEnded(number, 1))
+        desk.tell(BatchClosed(number))
+        assert number in desk.scheduler.books
+        desk.end(desk.requests()[0], success())
+
+    assert len(desk.results) == 1000
+    assert len(desk.scheduler.books) == len(desk.scheduler._waiting._batches) == 1
+    desk.add(row(0))
+    assert desk.positions() == [0]
+
+
+def test_a_cancelled_batch_that_is_closed_is_kept_until_what_runs_has_ended():
+    desk = Desk("a", limit=1)
+    desk.scheduler.tell(BatchOpened(Batch(id=2)), 0.0)
+    desk.add(row(0, batch=2), row(1, batch=2))
+    desk.tell(BatchCancelled(2))
+    desk.tell(BatchClosed(2))
+    assert desk.scheduler.counts(2).running == 1
+
+    desk.fail(desk.requests()[0], FailureKind.CANCELLED)
+    desk.tell(BatchClosed(2))
+    assert desk.ended() == {0: "cancelled", 1: "cancelled"}
+    assert 2 not in desk.scheduler.books
 
 
 def test_rows_with_images_end_unsent_where_the_model_is_known_to_be_blind():

@@ -6,6 +6,7 @@ import apsw
 import msgspec
 import pytest
 from journal_rows import BINDING, UNIT, Ear, answered, attempt_failed, failed, opened, request, upkeep, write
+from msgspec import structs
 
 from arriero.core.events import AttemptStarted, FleetChanged, InstanceChanged, Noted
 from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
@@ -13,6 +14,7 @@ from arriero.core.request import Result
 from arriero.errors import StorageError
 from arriero.journal.reader import PAGE_ROWS, JournalReader
 from arriero.journal.statements import statement
+from arriero.journal.stored import StoredResult
 
 
 def test_results_come_in_input_order_over_several_pages(tmp_path):
@@ -64,6 +66,15 @@ def test_a_reader_works_while_the_writer_writes(tmp_path):
                 ear.wait(position + 1)
                 assert reader.counts().succeeded == position + 1
                 assert [r.position for r in reader.results()] == list(range(position + 1))
+
+
+def test_a_result_is_told_at_once_as_the_journal_will_give_it_back(tmp_path):
+    results = [answered(0), failed(1), answered(2, round_=0)]
+    write(tmp_path / "j", results)
+    with JournalReader(tmp_path / "j") as reader:
+        stored = [structs.replace(one, session="") for one in reader.results()]
+
+    assert [StoredResult.of(result) for result in results] == stored
 
 
 def test_a_reader_of_a_journal_at_rest_leaves_no_file_and_needs_no_right_to_write(tmp_path):

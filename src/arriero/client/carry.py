@@ -26,7 +26,7 @@ from arriero.client.memory import Memory
 from arriero.client.session import Session
 from arriero.client.stop import Stop
 from arriero.client.summary import Summary, summarize
-from arriero.client.talk import Talk, input_lines, started
+from arriero.client.talk import Talk
 from arriero.client.voice import Voice
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.batch import Batch, BatchStatus
@@ -123,9 +123,7 @@ class Carry:
         files.begin()
         counts, kinds = files.restored()
         monitor = self._monitor = Monitor(self._session.view, restored=counts, failures=kinds)
-        self._voice.started(started(files))
-        for line in input_lines(files):
-            self.say(line)
+        self._voice.begin(files)
         if not files.all_ended:
             if self.settings.local:
                 self.say(DEMONSTRATION)
@@ -219,7 +217,6 @@ class Carry:
             journal.note_total(total)
             self._monitor.counted(total)
         journal.publish(msgspec.json.encode(self._monitor.snapshot(now)))
-
 
     def _end(self, monitor: Monitor) -> Summary:
         """Close the journal, write the output, and say how it went.

@@ -1,13 +1,11 @@
-"""Talk: what the user hears of the input and the fleet, a line each."""
+"""Talk: what the user hears of the fleet while a batch runs, a line each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from arriero.client.batch import BatchFiles
 from arriero.client.instances import fault_words
 from arriero.core.events import Event, FleetChanged, InstanceChanged, Notice
-from arriero.monitor.display import Started
 from arriero.monitor.safe import safe_text
 from arriero.monitor.words import short_duration
 
@@ -54,31 +52,3 @@ class Talk:
             return f"{'fleet':<11}usable again: work goes on"
         wait = short_duration(self._max_wait_s)
         return f"{'fleet':<11}no usable instance: waiting and probing, at most {wait} (--max-wait); Ctrl-C is safe"
-
-
-def started(files: BatchFiles) -> Started:
-    """The batch at its start, for a program that reads along."""
-    journal = files.journal
-    return Started(
-        input=safe_text(files.source.name),
-        output=safe_text(files.settings.output),
-        journal=safe_text(str(journal.path)),
-        session=journal.session,
-        total=files.scan.total,
-        ended_before=len(journal.done),
-    )
-
-
-def input_lines(files: BatchFiles) -> list[str]:
-    """What is known of the input at the start: its rows as far as they were scanned, and what ended before."""
-    scan, name = files.scan, safe_text(files.source.name)
-    count = f"{scan.total:,} rows" if scan.total is not None else f"{scan.scanned:,} rows so far, still scanning"
-    ended = len(files.journal.done)
-    parts = [name, count]
-    if ended:
-        parts.append(f"{ended:,} ended before")
-    if scan.appended:
-        parts.append(f"{scan.appended:,} appended since")
-    if scan.bad_rows:
-        parts.append(f"{scan.bad_rows:,} bad lines will fail")
-    return [f"{'input':<11}" + "   ".join(parts), *(f"{'note':<11}{note}" for note in files.binder.notes)]

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from arriero.client.answer import Answer
 from arriero.client.loop import run
-from arriero.client.stream import UNREAD_ANSWERS, Streams
+from arriero.client.stream import Streams
+from arriero.client.stream_feed import UNREAD_ANSWERS
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.inputs.sequence import Item
 from arriero.local.server import LocalServer

@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable
 from typing import TextIO
 
+from arriero.client.batch import BatchFiles
 from arriero.config.settings import Display
 from arriero.monitor.display import Started, display_shown, said_line, started_line
 from arriero.monitor.live import Live
+from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Snapshot
 
 
@@ -30,10 +32,31 @@ class Voice:
         """Say a line of talk."""
         self._write(said_line(line) if self._as_json else line)
 
-    def started(self, started: Started) -> None:
-        """Tell a program what begins; a person hears it line by line."""
+    def begin(self, files: BatchFiles) -> None:
+        """Say what is to be done; a program is told the whole first."""
+        scan, journal, name = files.scan, files.journal, safe_text(files.source.name)
+        ended = len(journal.done)
         if self._as_json:
+            started = Started(
+                input=name,
+                output=safe_text(files.settings.output),
+                journal=safe_text(str(journal.path)),
+                session=journal.session,
+                total=scan.total,
+                ended_before=ended,
+            )
             self._write(started_line(started))
+        count = f"{scan.total:,} rows" if scan.total is not None else f"{scan.scanned:,} rows so far, still scanning"
+        parts = [name, count]
+        if ended:
+            parts.append(f"{ended:,} ended before")
+        if scan.appended:
+            parts.append(f"{scan.appended:,} appended since")
+        if scan.bad_rows:
+            parts.append(f"{scan.bad_rows:,} bad lines will fail")
+        self.say(f"{'input':<11}" + "   ".join(parts))
+        for note in files.binder.notes:
+            self.say(f"{'note':<11}{note}")
 
     def show(self, snapshot: Callable[[], Snapshot]) -> None:
         """Show the moment from now on, in a thread of its own."""

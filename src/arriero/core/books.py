@@ -55,13 +55,19 @@ class Account:
 
 
 class Books:
-    """Owner of the accounts of all batches."""
+    """Owner of the accounts of all batches that somebody may still ask for."""
 
     def __init__(self) -> None:
         self._accounts: dict[BatchId, Account] = {}
 
     def __getitem__(self, batch: BatchId) -> Account:
         return self._accounts[batch]
+
+    def __contains__(self, batch: object) -> bool:
+        return batch in self._accounts
+
+    def __len__(self) -> int:
+        return len(self._accounts)
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._accounts.values())
@@ -70,6 +76,10 @@ class Books:
         """A batch begins."""
         account = self._accounts[batch.id] = Account(batch)
         return account
+
+    def drop(self, batch: BatchId) -> None:
+        """Nobody asks for a batch any more."""
+        del self._accounts[batch]
 
     def ended(self, result: Result) -> Account:
         """A request ended."""

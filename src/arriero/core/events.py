@@ -85,6 +85,12 @@ class BatchCancelled(msgspec.Struct, frozen=True):
     batch: BatchId
 
 
+class BatchClosed(msgspec.Struct, frozen=True):
+    """Nobody will ask for the batch again: its books are forgotten once all that was handed in has ended."""
+
+    batch: BatchId
+
+
 class InputEnded(msgspec.Struct, frozen=True):
     """No more requests will be added to the batch; ``total`` rows were accepted in all."""
 
@@ -116,6 +122,7 @@ Event: TypeAlias = (
     | Aborted
     | BatchOpened
     | BatchCancelled
+    | BatchClosed
     | InputEnded
     | InputReady
     | Away

@@ -45,6 +45,7 @@ class Fleet:
         self._dealt: int | None = None
         self._members: dict[str, Member] = {}
         self._rooms: dict[Unit, list[_Entry]] = {}
+        self._servers: dict[Unit, Member] = {}
         self._joined = 0
         self._pace_s = UNKNOWN_SECONDS_PER_TOKEN
 
@@ -201,7 +202,13 @@ class Fleet:
 
     def served(self, unit: Unit) -> bool:
         """Whether a trusted member serves the unit or could after a load."""
-        return any(member.trusted and member.can_serve(unit) for member in self)
+        last = self._servers.get(unit)  # asked again and again: mostly the one that did it last time still does
+        if last is not None and last.trusted and last.can_serve(unit):
+            return True
+        found = next((member for member in self if member.trusted and member.can_serve(unit)), None)
+        if found is not None:
+            self._servers[unit] = found
+        return found is not None
 
     @property
     def trusted(self) -> bool:

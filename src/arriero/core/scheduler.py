@@ -17,6 +17,7 @@ from arriero.core.events import (
     AttemptStarted,
     Away,
     BatchCancelled,
+    BatchClosed,
     BatchOpened,
     Drained,
     Event,
@@ -76,6 +77,7 @@ class Scheduler:
         self._endings = Endings(self.fleet, self.books, self._waiting, self._flight, self._upkeep, lengths, random)
         self._outage = Outage(self.fleet, self.books)
         self._paused_by: set[str] = set()
+        self._closed: dict[BatchId, None] = {}
         self._draining = False
         self._handlers: dict[type, Callable[..., None]] = {
             AttemptBegan: self._attempt_began,
@@ -89,6 +91,7 @@ class Scheduler:
             Aborted: self._aborted,
             BatchOpened: self._batch_opened,
             BatchCancelled: self._batch_cancelled,
+            BatchClosed: self._batch_closed,
             InputEnded: self._input_ended,
             Away: self._away,
         }
@@ -140,6 +143,8 @@ class Scheduler:
             units = {**self._waiting.units, **delayed} if delayed else self._waiting.units
             for unit in self._outage.check(self._plan, units, now):
                 self._endings.expire(self._plan, unit, now)
+        if self._closed:
+            self._forget_closed()
         plan, self._plan = self._plan, Plan()
         if not self._draining:
             outage_at = self._outage.wake_at if going_on else inf  # it is not looked at while somebody paused
@@ -226,6 +231,17 @@ class Scheduler:
 
     def _batch_cancelled(self, event: BatchCancelled, now: float) -> None:
         self._endings.cancel_batch(self._plan, event.batch, now)
+
+    def _batch_closed(self, event: BatchClosed, now: float) -> None:
+        if event.batch in self.books:
+            self._closed[event.batch] = None
+
+    def _forget_closed(self) -> None:
+        """Drop the books of closed batches that have ended, so that a fleet may serve any number of them in turn."""
+        for batch in [batch for batch in self._closed if self.books[batch].finished]:
+            del self._closed[batch]
+            self.books.drop(batch)
+            self._waiting.close(batch)
 
     def _input_ended(self, event: InputEnded, now: float) -> None:
         self.books[event.batch].total = event.total

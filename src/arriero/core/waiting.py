@@ -52,6 +52,10 @@ class Waiting:
         """A batch begins; nothing of it waits yet."""
         self._batches[batch.id] = BatchQueue(batch, self._rank)
 
+    def close(self, batch: BatchId) -> None:
+        """A batch of which nothing waits will have nothing more."""
+        del self._batches[batch]
+
     def __getitem__(self, batch: BatchId) -> BatchQueue:
         return self._batches[batch]
 

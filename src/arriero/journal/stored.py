@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from arriero.core.batch import BatchStatus
 from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
-from arriero.core.request import AttemptId, BatchId, Unit
+from arriero.core.request import AttemptId, BatchId, Result, Unit
 from arriero.journal.outcome import failure, success
 
 UNIT = msgspec.json.Decoder(Unit)
@@ -44,6 +44,25 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True):
     attempt: AttemptId
     session: str
     ended_at: float
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        """A result as the journal will give it back, but for the session's name, which is not in it."""
+        request = result.request
+        return cls(
+            batch=request.batch,
+            position=request.position,
+            round=request.round,
+            id=request.id,
+            row_hash=request.row_hash,
+            outcome=result.outcome,
+            model=request.unit.model,
+            instance=result.instance,
+            attempts=result.attempts,
+            attempt=result.attempt,
+            session="",
+            ended_at=result.ended_at,
+        )
 
     @property
     def succeeded(self) -> bool:

@@ -72,7 +72,7 @@ class Follow:
         try:
             group = {result.request.position for result in results}
             for result in results:
-                stored = _stored(result)
+                stored = StoredResult.of(result)
                 row = self._row(stored.position, group)
                 check(row, stored)
                 self._append(row, stored)
@@ -110,22 +110,3 @@ class Follow:
             elif row.position in group or row.position not in self._done:
                 self._passed[row.position] = row
         return found
-
-
-def _stored(result: Result) -> StoredResult:
-    """A committed result as the journal will give it back; the session's name is in no record."""
-    request = result.request
-    return StoredResult(
-        batch=request.batch,
-        position=request.position,
-        round=request.round,
-        id=request.id,
-        row_hash=request.row_hash,
-        outcome=result.outcome,
-        model=request.unit.model,
-        instance=result.instance,
-        attempts=result.attempts,
-        attempt=result.attempt,
-        session="",
-        ended_at=result.ended_at,
-    )
