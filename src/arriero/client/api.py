@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -105,8 +106,9 @@ def map(  # noqa: A001 - it is the map of a fleet
     prompt: str | None = None,
     options: Mapping[str, object] | None = None,
     settings: Mapping[str, object] | None = None,
+    journal: str | Path | None = None,
 ) -> Iterator[Answer]:
-    """Answers of an iterable of any length, in its order; nothing is kept, memory is bounded.
+    """Answers of an iterable of any length, in its order; memory is bounded, and nothing is kept without a journal.
 
     Args:
         items: Prompts, or rows like those of a jsonl file; read in another thread, only as far ahead as needed.
@@ -117,13 +119,15 @@ def map(  # noqa: A001 - it is the map of a fleet
         prompt: See ``run``.
         options: See ``run``.
         settings: See ``run``.
+        journal: Path of a journal that keeps every answer; the same items again are answered from it, and only the
+            others are sent.
 
     Raises:
-        ArrieroError: If the fleet cannot serve.
+        ArrieroError: If the fleet cannot serve, or the journal is of other items or cannot keep what comes.
     """
     given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
     checked = load({**given, **(settings or {})}, os.environ, Path.cwd())
-    return in_order(stream_in_thread(checked, items))
+    return in_order(stream_in_thread(checked, items, journal))
 
 
 class Client:
@@ -165,35 +169,45 @@ class Client:
         Raises:
             FleetError: If it cannot serve.
         """
-        streams = Streams(self._settings, serving(self._settings, self._stack))
-        self._streams = await streams.__aenter__()
+        try:
+            instances = await asyncio.to_thread(serving, self._settings, self._stack)
+            self._streams = await Streams(self._settings, instances).__aenter__()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop; what was not answered is dropped."""
-        if self._streams is not None:
-            await self._streams.__aexit__(kind, error, trace)
-        self._stack.close()
+        try:
+            if self._streams is not None:
+                await self._streams.__aexit__(kind, error, trace)
+        finally:
+            self._stack.close()
 
-    async def stream(self, items: Iterable[Item]) -> AsyncIterator[Answer]:
+    async def stream(self, items: Iterable[Item], *, journal: str | Path | None = None) -> AsyncIterator[Answer]:
         """Answers as they come; several streams at a time share the fleet.
 
         Args:
             items: Prompts, or rows like those of a jsonl file.
+            journal: See ``map``; one for each stream that is read at a time.
 
         Yields:
             One Answer for each item, in the order in which they end.
 
         Raises:
             FleetError: If no instance was usable for longer than ``max_wait``.
+            BindingError: If the journal is of other items or settings.
+            StorageError: If the journal cannot keep what comes.
             ConfigError: Outside ``async with``.
         """
         if self._streams is None:
             raise ConfigError("a Client is used inside 'async with'")
-        async for _, answer in self._streams.stream(items):
-            yield answer
+        async with aclosing(self._streams.stream(items, journal=journal)) as answers:
+            async for _, answer in answers:
+                yield answer
 
 
 def _given(*, fleet: Fleet, **values: object) -> dict[str, object]:

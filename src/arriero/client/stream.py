@@ -1,26 +1,30 @@
-"""Stream: requests from a Python iterable, answers as they come; nothing is kept."""
+"""Stream: requests from a Python iterable, answers as they come; kept only where a journal is named."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
+
+from msgspec import structs
 
 from arriero.client.answer import Answer
 from arriero.client.instances import Nowhere, default_model, require_model, require_usable
 from arriero.client.memory import Memory
 from arriero.client.session import Session
 from arriero.client.stream_feed import UNREAD_ANSWERS, StreamFeed
+from arriero.client.stream_journal import StreamJournal
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.batch import Batch
 from arriero.core.events import BatchCancelled, BatchClosed, BatchOpened, InputReady, Notice
 from arriero.core.policies.pick import FirstCome
 from arriero.core.request import BatchId, Result
 from arriero.drive import Feed
-from arriero.errors import FleetError
+from arriero.errors import ConfigError, FleetError
 from arriero.inputs.bind import Binder
 from arriero.inputs.sequence import Item
 
@@ -39,14 +43,16 @@ class Streams:
     def __init__(self, settings: Settings, instances: tuple[InstanceConfig, ...]) -> None:
         self._settings = settings
         # In order of arrival: where more items always come, the shortest would wait for ever behind longer ones.
+        self._name = uuid4().hex[:12]
         self._session = Session(
-            settings, uuid4().hex[:12], instances, rank=lambda _: FirstCome(), memory=Memory.of(os.environ)
+            settings, self._name, instances, rank=lambda _: FirstCome(), memory=Memory.of(os.environ)
         )
         self._model = ""
         self._feeds: dict[BatchId, Feed] = {}
         self._streams: dict[BatchId, StreamFeed] = {}
         self._batches = 0
         self._closing = False
+        self._full = False
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -76,26 +82,35 @@ class Streams:
         """Stop; what was not answered is dropped."""
         self._closing = True
         self._wake(0)
-        if self._loop is not None:
-            await self._loop
-        await self._session.__aexit__(kind, error, trace)
+        try:
+            if self._loop is not None:
+                await self._loop
+        finally:
+            await self._session.__aexit__(kind, error, trace)
 
-    async def stream(self, items: Iterable[Item], *, ordered: bool = False) -> AsyncIterator[tuple[int, Answer]]:
+    async def stream(
+        self, items: Iterable[Item], *, ordered: bool = False, journal: str | Path | None = None
+    ) -> AsyncGenerator[tuple[int, Answer], None]:
         """Answers and their positions, as they come; leave early with ``break``.
 
         Args:
             items: Prompts, or rows like those of a jsonl file; taken only as far ahead as the fleet needs.
             ordered: The reader puts them into the order of the items, so that one slow answer must not let all others
                 pile up behind it.
+            journal: Where results are kept: what it holds of the same items is answered from it.
 
         Raises:
             FleetError: If no instance was usable for longer than ``max_wait``.
+            BindingError: If the journal is of other items or settings.
+            StorageError: If the journal cannot keep what comes.
         """
         self._batches += 1
         batch = self._batches
         binder = Binder.of(self._settings)
         binder.model = binder.model or self._model
         feed = StreamFeed(items, binder, self._settings, batch, ordered=ordered)
+        if journal is not None:
+            feed.journal = self._own(journal, feed)
         self._streams[batch] = feed
         scheduler, now = self._session.scheduler, self._session.engine.now()
         settings = self._settings
@@ -116,17 +131,35 @@ class Streams:
             if not scheduler.finished(batch):
                 self._session.engine.post(BatchCancelled(batch))
             self._session.engine.post(BatchClosed(batch))
+            if feed.journal is not None:
+                feed.journal.close(feed.total if feed.over else None)
+
+    def _own(self, journal: str | Path, feed: StreamFeed) -> StreamJournal:
+        settings = structs.replace(self._settings, models=(self._model,))
+
+        def kept(results: Sequence[Result]) -> None:
+            feed.answered(results)
+            if self._full:
+                self._wake(feed.batch)
+
+        return StreamJournal.open(journal, settings, self._name, feed.batch, kept=kept, changed=feed.changed.set)
 
     def record(self, results: Sequence[Result], notices: Sequence[Notice]) -> None:
         """A sink for ``drive``: each result goes to its stream."""
+        mine: dict[BatchId, list[Result]] = {}
         for result in results:
-            stream = self._streams.get(result.request.batch)
-            if stream is not None:
-                stream.answered(result)
+            mine.setdefault(result.request.batch, []).append(result)
+        for batch, stream in self._streams.items():
+            if stream.journal is not None:
+                stream.journal.record(mine.get(batch, ()), notices)
+            elif batch in mine:
+                stream.answered(mine[batch])
 
     def room(self) -> bool:
-        """Always: a stream that is not read takes no more requests itself."""
-        return True
+        """Whether every journal keeps up; a stream that is not read takes no more requests itself."""
+        keeps_up = all(stream.journal is None or stream.journal.room() for stream in self._streams.values())
+        self._full = not keeps_up
+        return keeps_up
 
     async def _answers(self, feed: StreamFeed) -> AsyncIterator[tuple[int, Answer]]:
         while True:
@@ -136,6 +169,8 @@ class Streams:
                     self._wake(feed.batch)
             if feed.over:
                 return
+            if feed.error is not None:
+                raise feed.error
             if self._loop is None or self._loop.done():
                 raise self._stopped()
             feed.changed.clear()
@@ -143,6 +178,8 @@ class Streams:
 
     def _stopped(self) -> BaseException:
         """Why the loop ended while answers were awaited."""
+        if self._closing:
+            return ConfigError("the client was closed while a stream was read")
         bug = self._loop.exception() if self._loop is not None else None
         if self._session.scheduler.stop_reason == "refused":
             return FleetError("every instance refuses us")

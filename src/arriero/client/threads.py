@@ -6,7 +6,8 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
+from pathlib import Path
 from typing import Any, TypeVar
 
 from arriero.client.answer import Answer
@@ -63,7 +64,9 @@ def _join(thread: threading.Thread, on_interrupt: Callable[[], None]) -> Keyboar
     return interrupted
 
 
-def stream_in_thread(settings: Settings, items: Iterable[Item]) -> Iterator[tuple[int, Answer]]:
+def stream_in_thread(
+    settings: Settings, items: Iterable[Item], journal: str | Path | None = None
+) -> Iterator[tuple[int, Answer]]:
     """A stream carried by a loop in a thread; what is not read holds it back."""
     answers: queue.Queue[Any] = queue.Queue(UNREAD_ANSWERS)
     over = object()
@@ -71,14 +74,12 @@ def stream_in_thread(settings: Settings, items: Iterable[Item]) -> Iterator[tupl
 
     async def carry() -> None:
         with ExitStack() as stack:
-            async with Streams(settings, serving(settings, stack)) as streams:
-                async for one in streams.stream(items, ordered=True):
-                    while not stopping.is_set():
-                        try:
-                            answers.put_nowait(one)
-                            break
-                        except queue.Full:
-                            await asyncio.sleep(0.01)
+            async with (
+                Streams(settings, serving(settings, stack)) as streams,
+                aclosing(streams.stream(items, ordered=True, journal=journal)) as stream,
+            ):
+                async for one in stream:
+                    await _put(answers, one, stopping)
                     if stopping.is_set():
                         return
 
@@ -100,6 +101,17 @@ def stream_in_thread(settings: Settings, items: Iterable[Item]) -> Iterator[tupl
         stopping.set()
         _make_room(answers)
         thread.join()
+
+
+async def _put(answers: queue.Queue[Any], one: tuple[int, Answer], stopping: threading.Event) -> None:
+    """Hand an answer over as soon as the reader has made room; not at all once it has left."""
+    while not stopping.is_set():
+        try:
+            answers.put_nowait(one)
+        except queue.Full:
+            await asyncio.sleep(0.01)
+        else:
+            return
 
 
 def _make_room(answers: queue.Queue[Any]) -> None:

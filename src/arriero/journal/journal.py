@@ -35,6 +35,7 @@ class Journal:
         path: The file, links in its folder resolved.
         batch: The batch.
         session: Name of this process run, 12 hex digits; goes into the header of every attempt (P15).
+        carried_as: The batch's number in the scheduler that runs it.
         round: The round that requests started now belong to.
         done: Rows that have ended; grows after each commit.
         attempts_used: Attempts charged in this round to rows that have not ended, by position, as of the opening.
@@ -46,6 +47,7 @@ class Journal:
     def __init__(self, path: Path, lock: Lock, connection: apsw.Connection, opening: Opening) -> None:
         self.path = path
         self.batch = opening.batch.batch
+        self.carried_as = self.batch
         self.session = opening.session
         self.round = opening.batch.round
         self.total = opening.batch.total
@@ -75,6 +77,7 @@ class Journal:
         binding: Mapping[str, str],
         command: str,
         settings: bytes,
+        session: str = "",
     ) -> Journal:
         """Own a journal; it is made if there is none, and the batch is added if the file does not know it.
 
@@ -84,6 +87,7 @@ class Journal:
             binding: What the batch may not change (P8): name to canonical value, long values hashed.
             command: The command line, clean of keys (P12).
             settings: JSON of the settings, clean of keys.
+            session: Name of this process run where its attempts carry one already; else a new one.
 
         Raises:
             HeldError: If another process owns it.
@@ -97,7 +101,7 @@ class Journal:
         journal: Journal | None = None
         try:
             with writing(resolved) as connection:
-                opening = begin(resolved, connection, batch, binding, command, settings)
+                opening = begin(resolved, connection, batch, binding, command, settings, session)
             journal = cls(resolved, lock, connection, opening)
         finally:
             if journal is None:
@@ -125,7 +129,7 @@ class Journal:
             RuntimeError: After ``close``.
         """
         if results:
-            if any(result.request.batch != self.batch for result in results):
+            if any(result.request.batch != self.carried_as for result in results):
                 raise ValueError("a result of another batch")
             self._move(BatchStatus.RUNNING)
         self._writer.put(results, notices)

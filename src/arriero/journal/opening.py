@@ -43,9 +43,17 @@ class Opening(NamedTuple):
 
 
 def begin(
-    path: Path, connection: apsw.Connection, batch: BatchId, binding: Mapping[str, str], command: str, settings: bytes
+    path: Path,
+    connection: apsw.Connection,
+    batch: BatchId,
+    binding: Mapping[str, str],
+    command: str,
+    settings: bytes,
+    session: str = "",
 ) -> Opening:
     """Check the binding, add a session, and read what has ended, in one transaction.
+
+    A session that is named goes on if the journal knows it; else it has a name by chance.
 
     Raises:
         BindingError: If the batch is bound to something else; nothing is changed then.
@@ -65,13 +73,16 @@ def begin(
         compare(path, dict(execute(statement("binding"), (batch,))), binding)
     execute(statement("resume"), (BatchStatus.RUNNING.value, batch, BatchStatus.STOPPED.value))
     row = stored.batch(next(execute(statement("batch"), (batch,))))
-    session = secrets.token_hex(6)
-    process = (os.getpid(), os.uname().nodename, version("arriero"))
-    execute(statement("add_session"), (session, batch, *process, command, settings, time.time(), time.monotonic()))
+    session = session or secrets.token_hex(6)
+    session_key = execute(statement("session_key"), (session,)).get
+    if session_key is None:
+        process = (os.getpid(), os.uname().nodename, version("arriero"))
+        execute(statement("add_session"), (session, batch, *process, command, settings, time.time(), time.monotonic()))
+        session_key = connection.last_insert_rowid()
     opening = Opening(
         batch=row,
         session=session,
-        session_key=connection.last_insert_rowid(),
+        session_key=session_key,
         done=_done(path, connection, row),
         attempts_used=dict(execute(statement("attempts_used"), (batch, row.round))),
         answer=execute(statement("last_answer")).get,

@@ -68,6 +68,10 @@ SELECT name, value FROM binding WHERE batch = ? ORDER BY name;
 INSERT INTO session (name, batch, pid, host, version, command, settings, started_wall_s, started_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: session_key
+-- A process that comes back to a journal it has written to.
+SELECT session FROM session WHERE name = ?;
+
 -- name: end_session
 -- A process ends in order.
 UPDATE session SET ended_wall_s = ? WHERE session = ?;
