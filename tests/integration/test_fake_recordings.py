@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_ollama import INSTANT, FakeOllama
+from fake_ollama import INSTANT, FakeOllama, Model
 from flying import SESSION, attempt, failure, looped, outcome
 from replay import Replay
 
@@ -52,7 +52,7 @@ def shape(body: str) -> list[object]:
 @pytest.mark.parametrize(("version", "case"), [*recorded("v0.33.0"), *recorded("v0.24.0")])
 @looped
 async def test_a_recorded_request_gets_an_answer_of_the_recorded_form(version: str, case: dict[str, Any]):
-    models = ["smollm2:135m"]
+    models = ["smollm2:135m", Model("embedder:135m", ("embedding",))]
     async with (
         FakeOllama(4, models, version[1:], speed=INSTANT, context=512) as fake,
         AsyncioEngine({"fake": Address(fake.url)}, {"replay": Replay(case["request"])}, SESSION) as engine,

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_ollama import answer
+from fake_ollama import Model, answer
+from fake_ollama.listings import vector
 from running import (
     arriero,
     assert_answered,
@@ -73,6 +74,30 @@ def test_openai_batch_lines_become_an_output_and_an_error_file(tmp_path: Path) -
     assert bad["response"] is None or bad["error"] is not None
     assert "out.errors.jsonl" in done.err
     assert {entry.path for entry in fleet.requests()} == {"/api/chat"}
+    assert_verified(tmp_path, "out.jsonl")
+
+
+@pytest.mark.parametrize("version", ["0.24.0", "0.33.0"])
+def test_embeddings_of_a_model_that_does_nothing_else_are_asked_for_and_its_change_is_clean(
+    tmp_path: Path, version: str
+) -> None:
+    texts = [{"url": "/v1/embeddings", "body": {"model": "nomic:1b", "input": f"text {n}"}} for n in range(6)]
+    turn = {
+        "url": "/v1/chat/completions",
+        "body": {"model": "mistral:7b", "messages": [{"role": "user", "content": "A"}]},
+    }
+    rows = [{"custom_id": str(n), "method": "POST", **row} for n, row in enumerate([*texts, turn])]
+    write_rows(tmp_path, rows)
+    models = [Model("nomic:1b", ("embedding",)), "mistral:7b"]
+    with fake_fleet(2, version=version, models=models) as fleet:
+        done = arriero(tmp_path, "run", "rows.jsonl", "-o", "out.jsonl", "--format", "openai", *fleet.flags)
+
+    assert done.code == 0, done.err
+    *embedded, said = [record["response"]["body"] for record in read_results(tmp_path, "out.jsonl")]
+    assert [body["data"][0]["embedding"] for body in embedded] == [vector(f"text {n}") for n in range(6)]
+    assert said["choices"][0]["message"]["content"] == answer("A")
+    assert sorted(fleet.servers[0].loader.loads) == ["mistral:7b", "nomic:1b"]
+    assert {(one.how, one.status) for one in fleet.entries} == {("completed", 200)}
     assert_verified(tmp_path, "out.jsonl")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import urllib3
 
 from arriero.local import model_path
 
@@ -19,7 +20,7 @@ REPOSITORY = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 
 from ollama_fleet import OllamaFleet  # noqa: E402 - lies beside this file, which is no package
-from ollama_install import installed  # noqa: E402 - the same
+from ollama_install import EMBEDDER, MODELS, installed  # noqa: E402 - the same
 
 SLOTS = ("1", "2", "4")
 
@@ -35,7 +36,9 @@ def missing(what: str) -> NoReturn:
 def ollama_fleet() -> Iterator[OllamaFleet]:
     """The servers ``ARRIERO_TEST_OLLAMA`` names (comma list), else three of our own with 1, 2 and 4 slots."""
     if named := os.environ.get("ARRIERO_TEST_OLLAMA"):
-        yield OllamaFleet(tuple(named.split(",")), os.environ.get("ARRIERO_TEST_MODEL", "mistral:7b"))
+        model = os.environ.get("ARRIERO_TEST_MODEL", MODELS[1])
+        embedder = os.environ.get("ARRIERO_TEST_EMBEDDER", EMBEDDER)
+        yield OllamaFleet(tuple(named.split(",")), model, embedder)
         return
     if installed() is None:
         missing("no real Ollama: python .ci/real_ollama.py install, or ARRIERO_TEST_OLLAMA=URL,URL")
@@ -48,9 +51,18 @@ def ollama_fleet() -> Iterator[OllamaFleet]:
         assert process.stdin is not None
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
-        yield OllamaFleet(tuple(ready["urls"]), "mistral:7b", tuple(Path(log) for log in ready["logs"]))
+        yield OllamaFleet(tuple(ready["urls"]), MODELS[1], EMBEDDER, tuple(Path(log) for log in ready["logs"]))
         process.stdin.close()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def embedder(ollama_fleet: OllamaFleet) -> str:
+    """A model of the fleet that only embeds."""
+    listed = urllib3.request("GET", f"{ollama_fleet.urls[0]}/api/tags", timeout=10).json()["models"]
+    if ollama_fleet.embedder not in [model["name"] for model in listed]:
+        missing(f"the servers do not hold {ollama_fleet.embedder}; another embedding model: ARRIERO_TEST_EMBEDDER=NAME")
+    return ollama_fleet.embedder
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,25 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OllamaFleet:
-    """Real Ollama servers that hold ``model``.
+    """Real Ollama servers that hold ``model``, and perhaps ``embedder``, which only embeds.
 
     ``logs`` are empty for servers that somebody else started.
     """
 
     urls: tuple[str, ...]
     model: str
+    embedder: str
     logs: tuple[Path, ...] = ()
 
     @property
     def flags(self) -> list[str]:
         """The fleet, the model and options that suit two cores, as ``arriero run`` takes them."""
+        return self.flags_of(self.model)
+
+    def flags_of(self, model: str) -> list[str]:
+        """The same for another model."""
         options = ("num_thread=1", "num_ctx=512", "num_predict=24")
-        pairs = [("-m", self.model), *(("-i", url) for url in self.urls), *(("-O", option) for option in options)]
+        pairs = [("-m", model), *(("-i", url) for url in self.urls), *(("-O", option) for option in options)]
         return [word for pair in pairs for word in pair]
 
     def answered(self, path: str) -> int:

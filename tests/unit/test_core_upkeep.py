@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from desk import LLAMA, MISTRAL, Desk, failure, row
+from msgspec import structs
 
 from arriero.core.events import Drained, InstanceChanged, InstanceLeft, Noted
 from arriero.core.outcome import FailureKind
+from arriero.core.request import Content
 
 NOT_FOUND = failure(FailureKind.REJECTED, status=404)
 
@@ -154,6 +156,48 @@ def test_a_gateway_without_chat_is_asked_by_generate():
 
     assert only(desk).endpoint == "/api/generate"
     assert [note.code for note in desk.notices if isinstance(note, Noted)] == ["truncation_possible", "generate_only"]
+
+
+def embedding(position):
+    return structs.replace(row(position), content=Content(endpoint="/api/embed"))
+
+
+def test_a_unit_is_loaded_where_its_requests_go():
+    desk = Desk("a")
+    desk.scheduler.add([embedding(0)], 0.0)
+    desk.plan()
+    assert (only(desk).purpose, only(desk).endpoint) == ("preload", "/api/embed")
+
+    desk.settle()
+    desk.scheduler.add([row(1, LLAMA)], 0.0)
+    desk.end(desk.requests()[0], desk.well(desk.requests()[0]))
+    ways = {}
+    while not desk.requests():
+        ways[only(desk).purpose] = only(desk).endpoint
+        desk.end(only(desk), desk.well(only(desk)))
+    assert (ways["unload"], ways["preload"]) == ("/api/embed", "/api/chat")
+
+
+def test_an_ejected_instance_that_embeds_is_probed_by_an_embedding():
+    desk = Desk("a", limit=2)
+    desk.add(embedding(0), embedding(1))
+    for attempt in desk.requests():
+        desk.fail(attempt, FailureKind.UNREACHABLE)
+    desk.later(1.0)
+
+    assert (only(desk).purpose, only(desk).endpoint) == ("probe", "/api/embed")
+
+
+def test_a_gateway_that_makes_no_embeddings_is_not_taken_for_one_that_only_generates():
+    desk = Desk()
+    desk.join("g")
+    to_gateway(desk)
+    desk.scheduler.add([embedding(0)], 0.0)
+    desk.plan()
+    desk.fail(only(desk), FailureKind.UNSUPPORTED)
+
+    assert desk.member("g").endpoint == ""
+    assert desk.ended() == {0: "unsupported"}
 
 
 def test_a_paused_gateway_says_when_it_is_tried_again():

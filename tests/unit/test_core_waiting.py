@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from desk import LLAMA, MISTRAL, row
+from msgspec import structs
 
 from arriero.core.batch import Batch
 from arriero.core.policies.pick import FirstCome
 from arriero.core.queue import Open
+from arriero.core.request import Content
 from arriero.core.waiting import Waiting
 
 
@@ -100,3 +102,18 @@ def test_clearing_a_batch_or_dropping_a_unit_takes_its_suspects_along():
     assert [entry.request.position for entry in waiting.drop(LLAMA)] == [3]
     assert waiting.units == {MISTRAL: 1}
     assert waiting[2].bytes == 30
+
+
+def test_a_unit_has_one_endpoint_until_its_requests_go_to_two():
+    waiting = waiting_of(Batch(id=1))
+    assert waiting.endpoint(MISTRAL) == ""
+
+    waiting.push(Open(structs.replace(row(0), content=Content(endpoint="/api/embed"))))
+    waiting.push(Open(row(1, LLAMA)))
+    assert (waiting.endpoint(MISTRAL), waiting.endpoint(LLAMA)) == ("/api/embed", "/api/chat")
+
+    take(waiting)
+    assert waiting.endpoint(MISTRAL) == "/api/embed"  # what runs has to be proved too
+    waiting.push(Open(row(2)))
+    waiting.push(Open(structs.replace(row(3), content=Content(endpoint="/api/embed"))))
+    assert waiting.endpoint(MISTRAL) == ""

@@ -79,8 +79,19 @@ class Flight:
         )
         return self._begin(attempt, member, entry, now)
 
-    def send_step(self, member: Member, step: Step, dialect: BackendName, now: float, timeouts: Timeouts) -> Attempt:
-        """Upkeep goes to a member."""
+    def send_step(
+        self, member: Member, step: Step, dialect: BackendName, now: float, *, timeouts: Timeouts, endpoint: str
+    ) -> Attempt:
+        """Upkeep goes to a member.
+
+        Args:
+            member: Where.
+            step: What for.
+            dialect: How it is said.
+            now: Monotonic seconds.
+            timeouts: When the engine gives up.
+            endpoint: The path that its unit's requests go to; a member that serves only one goes before it.
+        """
         self._last_id += 1
         attempt = Attempt(
             id=self._last_id,
@@ -90,7 +101,7 @@ class Flight:
             subject=step.subject,
             unit=step.unit,
             timeouts=timeouts,
-            endpoint=member.endpoint,
+            endpoint=member.endpoint or endpoint,
             stream=member.instance.stream,
         )
         return self._begin(attempt, member, None, now)

@@ -27,6 +27,9 @@ BatchId: TypeAlias = int
 AttemptId: TypeAlias = int
 Scalar: TypeAlias = str | int | float | bool
 
+CHAT = "/api/chat"
+"""Where a request goes that names no path."""
+
 RUNNER_OPTIONS = ("draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap")
 """Ollama options that decide how a model is loaded; another value means a reload.
 
@@ -71,7 +74,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What to send, free of any dialect; the core never looks inside.
+    """What to send, free of any dialect; the core looks at nothing inside but ``endpoint``.
 
     Attributes:
         prompt: The user's prompt; for a chat without ``messages`` the only user turn.
@@ -92,7 +95,7 @@ class Content(msgspec.Struct, frozen=True):
     format: msgspec.Raw | None = None
     options: dict[str, object] = {}
     think: bool | str | None = None
-    endpoint: str = "/api/chat"
+    endpoint: str = CHAT
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

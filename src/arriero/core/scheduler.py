@@ -257,6 +257,8 @@ class Scheduler:
     def _send_step(self, member: Member, step: Step, dialect: BackendName, now: float) -> None:
         load_s = 0.0 if step.unit is None else self.fleet.pace(member, step.unit).load_s
         timeouts = step_timeouts(step.purpose, member.health.probe_timeout_s(load_s), gateway=member.kind == "gateway")
-        attempt = self._flight.send_step(member, step, dialect, now, timeouts)
+        # A model that only embeds refuses a chat, so what loads and proves a unit goes where its requests go.
+        endpoint = "" if step.unit is None else self._waiting.endpoint(step.unit)
+        attempt = self._flight.send_step(member, step, dialect, now, timeouts=timeouts, endpoint=endpoint)
         self._plan.start.append(attempt)
         self._plan.notices.append(AttemptStarted(attempt, now))

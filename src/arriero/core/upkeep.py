@@ -14,7 +14,7 @@ from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
 from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, REQUEST_FAULTS, Failure, FailureKind, Outcome, Success
 from arriero.core.policies.health import ALL_PLACES
-from arriero.core.request import Attempt, Unit
+from arriero.core.request import CHAT, Attempt, Unit
 from arriero.core.step import Step
 from arriero.core.waiting import Waiting
 
@@ -247,7 +247,8 @@ class Upkeep:
     def _load_failed(self, member: Member, attempt: Attempt, failure: Failure, now: float) -> None:
         """A preload or a probe failed."""
         kind = failure.kind
-        if kind is FailureKind.UNSUPPORTED and member.kind == "gateway" and not member.endpoint:
+        chats = not member.endpoint and attempt.endpoint in ("", CHAT)
+        if kind is FailureKind.UNSUPPORTED and member.kind == "gateway" and chats:
             member.endpoint = "/api/generate"
             self._tell(Noted("generate_only", member.name, now))
         elif kind is FailureKind.OVERLOADED:

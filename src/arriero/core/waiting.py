@@ -47,6 +47,7 @@ class Waiting:
         self._batches: dict[BatchId, BatchQueue] = {}
         self.units: dict[Unit, int] = {}
         self.suspects: dict[Unit, deque[Open]] = {}
+        self._endpoints: dict[Unit, str] = {}
 
     def open(self, batch: Batch) -> None:
         """A batch begins; nothing of it waits yet."""
@@ -59,6 +60,10 @@ class Waiting:
     def __getitem__(self, batch: BatchId) -> BatchQueue:
         return self._batches[batch]
 
+    def endpoint(self, unit: Unit) -> str:
+        """The path that all requests of the unit go to, as far as seen; ``""`` if they go to several."""
+        return self._endpoints.get(unit, "")
+
     def push(self, entry: Open, *, again: bool = False) -> None:
         """A request waits from now on."""
         queue = self._batches[entry.request.batch]
@@ -66,6 +71,9 @@ class Waiting:
             # Level with the least served of those that wait: it neither starves them nor pays for a time of its absence.
             active = [other.share for other in self._batches.values() if other.count]
             queue.share = max(queue.share, min(active, default=queue.share))
+        path = entry.request.content.endpoint
+        if self._endpoints.setdefault(entry.request.unit, path) != path:
+            self._endpoints[entry.request.unit] = ""
         unit = queue.unit(entry.request.unit)
         if again and entry.failed_on:
             unit.push_again(entry)

@@ -86,8 +86,10 @@ def check_images(images: Iterable[str], model: Model, *, old: bool) -> None:
             raise RefusedError(400, compact(NO_IMAGES_33))
 
 
-def check_capabilities(body: dict[str, Any], model: Model) -> None:
-    """What this model cannot do."""
+def check_capabilities(body: dict[str, Any], model: Model, asked: str) -> None:
+    """What this model cannot do; ``asked`` is ``chat`` or ``generate``."""
+    if model.embeds_only:
+        raise RefusedError(400, f'"{model.name}" does not support {asked}')
     if body.get("think") and "thinking" not in model.capabilities:
         raise RefusedError(400, f'"{model.name}" does not support thinking')
     for field, capability in (("tools", "tools"), ("suffix", "insert")):

@@ -87,12 +87,12 @@ class Generation:
             RefusedError: With the status and text to answer, before anything was written.
         """
         job = self.job
-        job.check_model(self.model, old=self.old)
-        n_prompt = job.fit(int(job.options.get("num_ctx", self.context)), old=self.old)
         if job.turns.empty and job.keep_alive_s == 0:
             self.loader.unload(self.model)
             await self._whole(reply, "unload", None)
             return
+        job.check_model(self.model, old=self.old)
+        n_prompt = job.fit(int(job.options.get("num_ctx", self.context)), old=self.old)
         runner = await self._hold()
         try:
             if job.turns.empty:

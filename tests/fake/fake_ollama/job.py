@@ -71,12 +71,11 @@ class Job:
 
     def runner_options(self, default_context: int) -> dict[str, Any]:
         """What decides whether the loaded model fits."""
-        given = {name: self.options[name] for name in RUNNER_OPTIONS if name in self.options}
-        return {"num_ctx": default_context, "num_batch": 512, **given}
+        return runner_options(self.options, default_context)
 
     def check_model(self, model: Model, *, old: bool) -> None:
         """Refuse what this model cannot do."""
-        check_capabilities(self.body, model)
+        check_capabilities(self.body, model, "chat" if "messages" in self.body else "generate")
         check_images(self.turns.images, model, old=old)
         check_schema(self.body.get("format"), old=old)
 
@@ -131,6 +130,12 @@ def read_job(request: Request) -> Job:
         wants_json=body.get("format") not in (None, ""),
         with_context=not chat and not body.get("raw"),
     )
+
+
+def runner_options(options: dict[str, Any], default_context: int) -> dict[str, Any]:
+    """Those of the options that load the model, with Ollama's defaults."""
+    given = {name: options[name] for name in RUNNER_OPTIONS if name in options}
+    return {"num_ctx": default_context, "num_batch": 512, **given}
 
 
 def read_body(request: Request, go_type: str) -> dict[str, Any]:

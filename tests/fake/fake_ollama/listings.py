@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fake_ollama.job import TOO_LONG_24
+from fake_ollama.job import TOO_LONG_24, read_duration, runner_options
 from fake_ollama.refusal import RefusedError
 from fake_ollama.runner import Model
 from fake_ollama.text import count_tokens
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fake_ollama.server import FakeOllama
 
 NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
+NO_INPUT_24, NO_INPUT_33 = "Failed to create new sequence: no input provided", "Input content cannot be empty"
 DIMENSIONS = 8
 
 
@@ -76,22 +77,18 @@ async def embed(body: Mapping[str, Any], server: FakeOllama) -> dict[str, Any]:
     inputs = given if isinstance(given, list) else [given]
     if not all(isinstance(text, str) for text in inputs):
         raise RefusedError(400, "invalid input type")
-    if given in ("", []):
-        return {"model": name, "embeddings": []}
-    context = int((body.get("options") or {}).get("num_ctx", server.context))
-    if body.get("truncate") is False and any(count_tokens(text, 0) > context for text in inputs):
-        raise RefusedError(400, TOO_LONG_24)
+    options = runner_options(body.get("options") or {}, server.context)
+    keep_alive_s = read_duration(body["keep_alive"]) if "keep_alive" in body else None
     model = server.models[name]
-    if not server.old and "embedding" not in model.capabilities:
-        raise RefusedError(501, NO_EMBEDDINGS)
-    runner = await server.loader.hold(model, {"num_ctx": context, "num_batch": 512}, None)
+    runner = await server.loader.hold(model, options, keep_alive_s)
     try:
+        if given in ("", []):
+            return {"model": name, "embeddings": []}
+        _check_inputs(body, inputs, options["num_ctx"], model, old=server.old)
         await runner.take_slot()
         runner.give_slot()
     finally:
         server.loader.release(runner)
-    if "" in inputs:
-        raise RefusedError(500, "Failed to create new sequence: no input provided")
     tokens = sum(count_tokens(text, 0) for text in inputs)
     vectors = [vector(text) for text in inputs]
     return {
@@ -101,6 +98,15 @@ async def embed(body: Mapping[str, Any], server: FakeOllama) -> dict[str, Any]:
         "load_duration": 500,
         "prompt_eval_count": tokens,
     }
+
+
+def _check_inputs(body: Mapping[str, Any], inputs: list[str], context: int, model: Model, *, old: bool) -> None:
+    if body.get("truncate") is False and any(count_tokens(text, 0) > context for text in inputs):
+        raise RefusedError(400, TOO_LONG_24)
+    if not old and "embedding" not in model.capabilities:
+        raise RefusedError(501, NO_EMBEDDINGS)
+    if "" in inputs:
+        raise RefusedError(*((500, NO_INPUT_24) if old else (400, NO_INPUT_33)))
 
 
 def vector(text: str) -> list[float]:
