@@ -108,3 +108,16 @@ def test_the_context_is_what_the_resident_unit_has():
     discover.told(member, attempt, Observation(subject="resident", models=resident))
 
     assert member.contexts == {MISTRAL: 8192}
+
+
+def test_a_model_that_is_resident_under_another_name_is_known_by_its_digest():
+    member = joining()
+    listed = Observation(subject="models", models=(Model(name="mistral:7b", digest="d"), Model(name="b", digest="e")))
+    ask(member, VERSION, listed)
+    attempt = Attempt(
+        id=1, instance="a", purpose="discover", subject="resident", unit=MISTRAL, timeouts=Timeouts(1, 1, 1)
+    )
+    for digest, context_tokens in (("", 1), ("e", 2), ("d", 512)):
+        other = Model(name="copy", digest=digest, context_tokens=context_tokens)
+        discover.told(member, attempt, Observation(subject="resident", models=(other,)))
+        assert member.contexts == ({MISTRAL: 512} if digest == "d" else {})

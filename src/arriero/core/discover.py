@@ -72,12 +72,16 @@ def told(member: Member, attempt: Attempt, outcome: Outcome) -> None:
         member: Who was asked.
         attempt: The ``discover`` attempt, for ``resident`` or ``details``.
         outcome: What came of it.
+
+    Source:
+        Ollama v0.24.0 and v0.33.0: two names of one model share a process, which is listed by the name that loaded it.
     """
     unit = attempt.unit
     if unit is None or not isinstance(outcome, Observation):
         return
+    names, digest = (unit.model, f"{unit.model}:latest"), member.digest(unit)
     for model in outcome.models:
-        if model.name not in (unit.model, f"{unit.model}:latest"):
+        if model.name not in names and (not digest or model.digest != digest):
             continue
         if attempt.subject == "resident" and model.context_tokens:
             member.contexts[unit] = model.context_tokens
