@@ -77,6 +77,26 @@ def test_the_death_of_a_serving_model_process_is_a_crash(text):
     assert (failure.kind, failure.crashed) == (FailureKind.SERVER_ERROR, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "crashed"),
+    [
+        ('do embedding request: Post \\"http://127.0.0.1:39263/embedding\\": EOF', "server_error", True),
+        ("connection refused", "server_error", True),
+        ('health resp: Get \\"http://127.0.0.1:39971/health\\": connection reset by peer', "server_error", True),
+        ("llama runner process no longer running: -1 ", "server_error", True),
+        ("model requires more system memory (9 GiB) than is available", "server_error", False),
+        ("Input content cannot be empty", "rejected", False),
+        ("the input length exceeds the context length", "too_long", False),
+        ("unexpected EOF", "rejected", False),
+    ],
+)
+def test_a_400_for_an_embedding_is_judged_by_its_text_alone(text, kind, crashed):
+    reply = HttpReply(status=400, body=f'{{"error":"{text}"}}'.encode())
+
+    assert (refused(reply, "/api/embed").kind.value, refused(reply, "/api/embed").crashed) == (kind, crashed)
+    assert not refused(reply, "/api/chat").crashed
+
+
 def test_the_death_of_a_loading_model_process_suspects_no_request():
     failure = failed(500, b'{"error":"llama-server process has terminated: signal: killed"}')
 

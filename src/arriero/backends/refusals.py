@@ -20,6 +20,11 @@ _REFUSED = range(400, 500)
 _UNAUTHORIZED = frozenset({401, 402, 403, 407})
 _OVERLOADED = frozenset({429, 503, 529})
 _NO_PATH = frozenset({404, 405})
+_EVERY_ERROR_IS_400 = frozenset({"/api/embed"})
+"""Paths where a 400 does not say whose fault it is: the death of a model process is one too.
+
+Source: Ollama v0.24.0 and v0.33.0, ``EmbedHandler`` (recorded replies in ``tests/conformance/recordings``).
+"""
 _BY_STATUS = {
     408: FailureKind.TIMEOUT,
     413: FailureKind.REJECTED,
@@ -91,7 +96,9 @@ def refused(reply: HttpReply, path: str) -> Failure:
         return failure(reply, FailureKind.OVERLOADED, said.shown, retry_after_s=wait_s)
     if reply.status in _NO_PATH:
         return _not_found(reply, said, path)
-    return _by_text(reply, said, _fallback(reply.status, is_json=said.is_json))
+    fallback = _fallback(reply.status, is_json=said.is_json)
+    ours = fallback is FailureKind.REJECTED and path not in _EVERY_ERROR_IS_400
+    return _by_text(reply, said, fallback, only_ours=ours)
 
 
 def reported(reply: HttpReply, error: bytes) -> Failure:
@@ -102,7 +109,7 @@ def reported(reply: HttpReply, error: bytes) -> Failure:
         error: The raw JSON of its ``error`` member: a string or an object.
     """
     said = words(b'{"error":' + error + b"}")
-    return _by_text(reply, said, FailureKind.BAD_REPLY)
+    return _by_text(reply, said, FailureKind.BAD_REPLY, only_ours=False)
 
 
 def retry_after_s(header: str, date: str = "") -> float | None:
@@ -147,8 +154,8 @@ def _not_found(reply: HttpReply, said: Words, path: str) -> Failure:
     return failure(reply, FailureKind.UNSUPPORTED, f"{path} is not served: {said.shown}")
 
 
-def _by_text(reply: HttpReply, said: Words, fallback: FailureKind) -> Failure:
-    row = meaning(said.searched, only_ours=fallback is FailureKind.REJECTED)
+def _by_text(reply: HttpReply, said: Words, fallback: FailureKind, *, only_ours: bool) -> Failure:
+    row = meaning(said.searched, only_ours=only_ours)
     if row is None:
         return failure(reply, fallback, said.shown)
     tokens = prompt_tokens(said.searched) if row.kind is FailureKind.TOO_LONG else None

@@ -58,7 +58,8 @@ MEANINGS = (
     # While it served: Ollama 0.24 and 0.33 on real servers; `connection refused` names the model process on 0.24.
     _meaning(
         r"error was encountered while running the model|process no longer running|runner has unexpectedly stopped"
-        r"|dial tcp (?:127\.0\.0\.1|\[::1\]):\d+: connect: connection refused|GGML_ASSERT|SIGSEGV|SIGABRT",
+        r"|dial tcp (?:127\.0\.0\.1|\[::1\]):\d+: connect: connection refused|GGML_ASSERT|SIGSEGV|SIGABRT"
+        r"|do embedding request: Post|health resp: Get|^connection refused\s*$",
         FailureKind.SERVER_ERROR,
         crashed=True,
     ),
