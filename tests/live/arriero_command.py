@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "arriero"]
-NO_BATCH_YET = 2
+NO_BATCH_YET = (2, 7)
+"""``status`` of a batch that was started a moment ago: there is no journal, or one that is in the making."""
+
 QUIET = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -53,7 +55,7 @@ def wait_finished(folder: Path, output: str, count: int, process: subprocess.Pop
     while True:
         assert process.poll() is None, (folder / "stderr.txt").read_text()
         told = arriero(folder, "status", output, "--json")
-        assert told.returncode in (0, NO_BATCH_YET), told.stderr
+        assert told.returncode in (0, *NO_BATCH_YET), told.stdout
         if told.returncode == 0 and finished(json.loads(told.stdout)) >= count:
             return
 
