@@ -169,14 +169,17 @@ class SimulatedEngine:
             self._timeline.at(self._timeline.now + flight.host.spec.rtt_s / 2, lambda: self._end(flight, outcome))
 
     def silent(self, exchange: Exchange, *, silent: bool) -> None:
-        """A stream stands still, or goes on."""
+        """A stream stands still, or goes on; we notice when what was said before has come."""
         flight = self._flights.get(exchange.attempt.id)
-        if flight is None or not exchange.attempt.stream:
-            return
-        if silent:
-            self._set(flight, "idle", exchange.attempt.timeouts.idle_s)
-        elif "idle" in flight.deadlines:
+        if flight is not None and flight.host is not None and exchange.attempt.stream:
+            heard_at = self._timeline.now + flight.host.spec.rtt_s / 2
+            self._timeline.at(heard_at, lambda: self._silent(flight, silent=silent))
+
+    def _silent(self, flight: _Flight, *, silent: bool) -> None:
+        if not silent and "idle" in flight.deadlines:
             flight.deadlines.pop("idle").off()
+        elif silent and "idle" not in flight.deadlines and flight.exchange.attempt.id in self._flights:
+            self._set(flight, "idle", flight.exchange.attempt.timeouts.idle_s)
 
     def _first(self, flight: _Flight) -> None:
         if flight.exchange.attempt.id not in self._flights or not flight.exchange.attempt.stream:
@@ -194,7 +197,7 @@ class SimulatedEngine:
 
     def _expire(self, flight: _Flight, name: str) -> None:
         self._hang_up(flight)
-        self._end(flight, Failure(kind=FailureKind.TIMEOUT, detail=name, began=flight.first_at is not None))
+        self._end(flight, Failure(kind=FailureKind.TIMEOUT, detail=name))
 
     def _hang_up(self, flight: _Flight) -> None:
         """The server learns of it half a round trip later; nothing it says from now on is heard."""
@@ -225,6 +228,8 @@ def _as_seen(flight: _Flight, outcome: Outcome, now: float) -> Outcome:
     if isinstance(outcome, Success):
         ttft_s = None if flight.first_at is None else flight.first_at - flight.sent_at
         return structs.replace(outcome, timing=structs.replace(outcome.timing, latency_s=latency_s, ttft_s=ttft_s))
-    if isinstance(outcome, Observation | Failure):
+    if isinstance(outcome, Failure):
+        return structs.replace(outcome, latency_s=latency_s, began=flight.first_at is not None)
+    if isinstance(outcome, Observation):
         return structs.replace(outcome, latency_s=latency_s)
     return outcome
