@@ -121,8 +121,9 @@ class AsyncioEngine:
         left_s = (until - self.now()) / self._scale
         if self._events or left_s <= 0:
             await asyncio.sleep(0)
-        else:
-            await self._sleep(left_s)
+        while not self._events and left_s > 0:
+            await self._sleep(left_s)  # uvloop counts milliseconds and may be half of one early
+            left_s = (until - self.now()) / self._scale
         events, self._events = self._events, []
         return events
 
