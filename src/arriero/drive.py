@@ -21,26 +21,49 @@ Observe = Callable[[Event | Notice, float], None]
 
 
 class Engine(Protocol):
-    """What carries attempts out."""
+    """What carries attempts out.
+
+    Each attempt that was started ends by exactly one ``AttemptEnded``, whatever befalls it; ``AttemptBegan`` comes
+    before that, at most once, and only for an attempt that streams. Both carry the time at which they happened, and
+    are handed out in that order. ``tests/conformance/test_engines.py`` holds every engine to this.
+    """
 
     def now(self) -> float:
-        """Monotonic seconds; the only clock there is."""
+        """Monotonic seconds; the only clock there is. It moves while ``wait`` waits; a virtual one moves only then."""
         ...
 
     def start(self, attempt: Attempt) -> None:
-        """Begin an attempt; never blocks, never raises for a server's fault."""
+        """Begin an attempt; never blocks, never raises for a server's fault. An unknown instance is unreachable."""
         ...
 
     def cancel(self, attempt: AttemptId) -> None:
-        """Ask for its end; the slot is free when ``AttemptEnded`` arrives, not before. Unknown ids are ignored."""
+        """Ask for its end; the slot is free when ``AttemptEnded`` arrives, not before.
+
+        That end is ``cancelled``, or what the attempt came to if that happened first; what its server says later is
+        not heard. Ids that are unknown, over or asked for before are ignored.
+        """
         ...
 
     def post(self, event: Event) -> None:
-        """Hand an event in from outside (a signal, the feed, an observer); safe from any thread."""
+        """Hand an event in from outside (a signal, the feed, an observer); safe from any thread.
+
+        ``wait`` hands it out unchanged, in order. ``InstanceLeft`` also ends what runs there as ``lost``, after it.
+        """
         ...
 
     async def wait(self, until: float) -> Sequence[Event]:
-        """Events that have happened, in order; an empty list when ``until`` has come (``inf``: never)."""
+        """Events that have happened, in order; an empty list when ``until`` has come (``inf``: never) and not before.
+
+        With an ``until`` that has come it returns at once; what flies goes on nevertheless, as far as time does.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Hang up on what flies; again: nothing.
+
+        Each attempt has ended when this returns, as ``cancelled`` unless it was over; ``wait`` still hands the ends
+        out. What is started later ends as ``cancelled`` too and is not sent.
+        """
         ...
 
 

@@ -1,73 +1,78 @@
-"""Worlds: an engine of each kind and the one instance it reaches, for tests that every engine must pass."""
+"""Every engine in a world of its own: what its tests may stage there, and the list a new engine is added to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import uvloop
-from fake_ollama import INSTANT, FakeOllama, Fault, Speed
-from flying import SESSION
+from asyncio_world import asyncio_world
+from simulated_world import simulated_world
+from staging import Play
 
-from arriero.backends.dialects import backend
+from arriero.core.request import Attempt
 from arriero.drive import Engine
-from arriero.engines.address import Address
-from arriero.engines.asyncio import AsyncioEngine
 
 
-class Closable(Engine, Protocol):
-    """An engine that can be closed under its attempts."""
+class World(Protocol):
+    """An open engine and the instances it reaches; all seconds are the engine's.
 
-    async def aclose(self) -> None: ...
+    Attributes:
+        engine: The engine.
+    """
 
+    engine: Engine
 
-@dataclass
-class World:
-    """An engine and the instance ``fake`` that it reaches."""
+    def answer(self, attempt: Attempt) -> str:
+        """The right answer to an attempt, wherever it is sent."""
+        ...
 
-    engine: Closable
-    until_there: Callable[[int], Awaitable[None]]  # so many attempts hold or wait for a slot there
+    def down(self, instance: str) -> None:
+        """The whole server dies: what it holds breaks off, what comes is refused."""
+        ...
+
+    def from_outside(self, call: Callable[[], None]) -> None:
+        """Have it called by somebody else while the engine waits: in another thread where there are threads."""
+        ...
+
+    async def until_there(self, n: int, instance: str = "fake") -> None:
+        """Until so many attempts hold or wait for a slot there; what the engine hears meanwhile is kept for ``wait``."""
+        ...
+
+    async def until_answered(self, n: int, instance: str = "fake") -> None:
+        """Until the server has sent the last byte of so many answers in all."""
+        ...
+
+    async def elapse(self) -> None:
+        """Time goes by outside of ``wait``; only virtual time needs to be told to."""
+        ...
 
 
 @dataclass
 class Build:
-    """Makes worlds, on a loop of the kind the engine is meant for."""
+    """Makes worlds, on a loop of the kind the engine is meant for.
 
-    world: Callable[..., AbstractAsyncContextManager[World]]
+    Attributes:
+        world: Opens a world: what each instance plays, and the tokens of every answer. The instance ``spare``
+            answers at once in every world.
+        loop_factory: Makes the loop; None for the default one.
+        virtual: The same scenario gives the same events at the same times, and it costs no time.
+    """
+
+    world: Callable[[Mapping[str, Play], int], AbstractAsyncContextManager[World]]
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    virtual: bool = False
 
-    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[World]:
-        return self.world(**settings)
-
-
-@asynccontextmanager
-async def asyncio_world(
-    *,
-    slots: int = 4,
-    behaviour: str = "answers",
-    times: int | None = None,
-    instant: bool = True,
-    time_scale: float = 1.0,
-) -> AsyncIterator[World]:
-    """Real sockets: ``behaviour`` is ``answers`` or the name of a fault, which strikes ``times`` times (None: always)."""
-    faults = [] if behaviour == "answers" else [Fault(behaviour, times=times, pause_s=0.02)]
-    speed = INSTANT if instant else Speed(prefill_tokens_per_s=20_000, decode_tokens_per_s=500)
-    dialects = {name: backend(name) for name in ("ollama", "openai")}
-    async with (
-        FakeOllama(slots, speed=speed, faults=faults) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION, time_scale) as engine,
-    ):
-
-        async def until_there(n: int) -> None:
-            await fake.until(lambda fake: fake.in_flight >= n)
-
-        yield World(engine, until_there)
+    def __call__(self, *, tokens: int = 8, **plays: Play) -> AbstractAsyncContextManager[World]:
+        """A world with these instances; without any, one named ``fake`` that answers at once."""
+        return self.world({"fake": Play(), "spare": Play(), **plays}, tokens)
 
 
 ENGINES: dict[str, Build] = {
     "asyncio": Build(asyncio_world),
     "asyncio on uvloop": Build(asyncio_world, uvloop.new_event_loop),
+    "simulated": Build(simulated_world, virtual=True),
 }

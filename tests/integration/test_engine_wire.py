@@ -13,6 +13,7 @@ from flying import SESSION, attempt, events_until, failure, looped, outcome, out
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind
+from arriero.core.request import Content
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
 
@@ -218,3 +219,12 @@ async def test_a_dialect_that_fails_on_a_reply_costs_that_attempt_and_no_other(d
     assert "LookupError in test_engine_wire.py:" in broken.detail
     assert "secret" not in broken.detail
     assert text(ends[2]) == answer("prompt 2")
+
+
+@looped
+async def test_what_the_dialect_cannot_say_ends_as_unsupported_and_is_not_sent(dialects: dict[str, Backend]):
+    recorder = Recorder()
+    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+        nowhere = attempt(1, content=Content(prompt="x", endpoint="/api/nowhere"))
+        assert failure(await outcome(engine, nowhere)).kind is FailureKind.UNSUPPORTED
+        assert recorder.connections == 0

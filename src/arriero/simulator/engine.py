@@ -85,6 +85,7 @@ class SimulatedEngine:
         self._chaos = chaos
         self._flights: dict[AttemptId, _Flight] = {}
         self._events: list[Event] = []
+        self._closed = False
 
     def now(self) -> float:
         """Virtual seconds."""
@@ -97,6 +98,9 @@ class SimulatedEngine:
         host = self._hosts.get(attempt.instance)
         flight = _Flight(Exchange(attempt, truth, self), host, now)
         self._flights[attempt.id] = flight
+        if self._closed:
+            self._end(flight, Failure(kind=FailureKind.CANCELLED, detail="the engine was closed"))
+            return
         if host is None:
             self._end(flight, Failure(kind=FailureKind.UNREACHABLE, detail="no instance of this name"))
             return
@@ -136,6 +140,13 @@ class SimulatedEngine:
             timeline.go_to(until)
         events, self._events = self._events, []
         return events
+
+    async def aclose(self) -> None:
+        """Hang up on everything; ``wait`` tells the ends."""
+        self._closed = True
+        for flight in tuple(self._flights.values()):
+            self._hang_up(flight)
+            self._end(flight, Failure(kind=FailureKind.CANCELLED, detail="the engine was closed"))
 
     def sleep(self, gap_s: float) -> None:
         """We are suspended: servers go on, their answers are kept for us, our own deadlines stand still."""

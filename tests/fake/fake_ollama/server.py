@@ -52,6 +52,7 @@ class FakeOllama:
         log: File for the log.
         port: Fixed port; 0: any free one.
         tls: Speak TLS with this context.
+        deaf: Go on with an answer whose client has gone.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class FakeOllama:
         log: Path | None = None,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
+        deaf: bool = False,
     ) -> None:
         self.name = name
         self.version = version
@@ -86,6 +88,7 @@ class FakeOllama:
         self.log = Log(log)
         self.port = port
         self.tls = tls
+        self.deaf = deaf
         self.in_flight = 0
         self.accepted = 0
         self._loader_settings: dict[str, Any] = {
@@ -122,7 +125,7 @@ class FakeOllama:
 
     def _connection(self) -> Connection:
         self.accepted += 1
-        return Connection(self.serve, self._connections)
+        return Connection(self.serve, self._connections, deaf=self.deaf)
 
     async def stop(self) -> None:
         """Go down at once: streams are cut without an end, as SIGTERM and SIGKILL do."""

@@ -98,9 +98,12 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, serve: Callable[[Request, Reply], Awaitable[None]], opened: set[Connection]) -> None:
+    def __init__(
+        self, serve: Callable[[Request, Reply], Awaitable[None]], opened: set[Connection], *, deaf: bool = False
+    ) -> None:
         self._serve = serve
         self._opened = opened
+        self._deaf = deaf  # does not notice that its client has gone
         self._buffer = b""
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -130,7 +133,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def hang_up(self) -> None:
-        if self._task is not None:
+        if self._task is not None and not self._deaf:
             self._task.cancel()
 
     def pause_writing(self) -> None:
@@ -142,7 +145,8 @@ class Connection(asyncio.Protocol):
         self._room = None
 
     async def write(self, data: bytes) -> None:
-        self.transport.write(data)
+        if not self.transport.is_closing():  # uvloop minds, asyncio does not
+            self.transport.write(data)
         if self._room is not None:
             await self._room
 
