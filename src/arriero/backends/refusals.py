@@ -97,8 +97,8 @@ def refused(reply: HttpReply, path: str) -> Failure:
     if reply.status in _NO_PATH:
         return _not_found(reply, said, path)
     fallback = _fallback(reply.status, is_json=said.is_json)
-    ours = fallback is FailureKind.REJECTED and path not in _EVERY_ERROR_IS_400
-    return _by_text(reply, said, fallback, only_ours=ours)
+    only_ours = fallback is FailureKind.REJECTED and path not in _EVERY_ERROR_IS_400
+    return _by_text(reply, said, fallback, only_ours=only_ours)
 
 
 def reported(reply: HttpReply, error: bytes) -> Failure:
