@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from desk import LLAMA, MISTRAL, Desk, failure, row
 from msgspec import structs
 
@@ -146,16 +147,37 @@ def test_a_gateway_proves_each_unit_by_a_generation_and_says_what_cannot_be_excl
     assert [note.code for note in desk.notices if isinstance(note, Noted)].count("truncation_possible") == 1
 
 
-def test_a_gateway_without_chat_is_asked_by_generate():
+@pytest.mark.parametrize(
+    "kind", [FailureKind.UNSUPPORTED, FailureKind.BAD_REPLY, FailureKind.SERVER_ERROR, FailureKind.REJECTED]
+)
+def test_a_gateway_that_answers_no_chat_is_asked_by_generate(kind):
     desk = Desk()
     desk.join("g")
     to_gateway(desk)
     desk.scheduler.add([row(0)], 0.0)
     desk.plan()
-    desk.fail(only(desk), FailureKind.UNSUPPORTED)
-
+    desk.fail(only(desk), kind)
     assert only(desk).endpoint == "/api/generate"
-    assert [note.code for note in desk.notices if isinstance(note, Noted)] == ["truncation_possible", "generate_only"]
+    desk.settle()
+
+    assert [attempt.endpoint for attempt in desk.requests()] == ["/api/generate"]
+    assert "generate_only" in [note.code for note in desk.notices if isinstance(note, Noted)]
+
+
+def test_a_gateway_that_answers_on_neither_path_is_asked_again_from_the_first():
+    desk = Desk()
+    desk.join("g")
+    to_gateway(desk)
+    desk.scheduler.add([row(0)], 0.0)
+    desk.plan()
+    desk.fail(only(desk), FailureKind.SERVER_ERROR)
+    desk.fail(only(desk), FailureKind.SERVER_ERROR)
+    desk.later(5.0)
+    assert only(desk).endpoint == "/api/chat"
+    desk.settle()
+
+    assert [attempt.endpoint for attempt in desk.requests()] == [""]
+    assert "generate_only" not in [note.code for note in desk.notices if isinstance(note, Noted)]
 
 
 def embedding(position):
@@ -205,9 +227,9 @@ def test_a_paused_gateway_says_when_it_is_tried_again():
     desk.join("g", limit=8)
     to_gateway(desk)
     desk.add(*(row(position) for position in range(8)))
-    for attempt in desk.requests()[:2]:
+    for attempt in desk.requests()[:5]:
         desk.fail(attempt, FailureKind.UNREACHABLE)
-    (paused,) = [note for note in desk.notices if isinstance(note, InstanceChanged) and note.state == "ejected"]
+    (paused,) = [note for note in desk.notices if isinstance(note, InstanceChanged) and note.state == "paused"]
 
     assert paused.probe_in_s == 1.0
     assert not desk.member("g").health.ejected

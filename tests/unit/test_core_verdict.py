@@ -11,7 +11,7 @@ from arriero.core.batch import Batch
 from arriero.core.outcome import FailureKind
 from arriero.core.queue import Open
 from arriero.core.request import Attempt, Timeouts
-from arriero.core.verdict import FORGIVEN_MOST, judge_failure, judge_success, refund
+from arriero.core.verdict import FORGIVEN_MOST, blames_instance, judge_failure, judge_success, refund
 
 ERROR = FailureKind.SERVER_ERROR
 
@@ -90,10 +90,26 @@ def test_a_failure_where_the_instance_goes_out_of_use_is_forgiven_but_not_for_ev
     assert judged(entry, ERROR, forgiven=True, retries=0).end is not None
 
 
-def test_what_cannot_be_the_rows_fault_is_forgiven_without_bound():
+@pytest.mark.parametrize("kind", [FailureKind.UNREACHABLE, FailureKind.TIMEOUT, ERROR, FailureKind.BAD_REPLY])
+def test_no_kind_is_forgiven_without_bound(kind):
     entry = Open(row(0))
-    for _ in range(10 * FORGIVEN_MOST):
-        assert judged(entry, FailureKind.UNREACHABLE, forgiven=True, retries=0).end is None
+
+    assert [judged(entry, kind, forgiven=True, retries=0).end is None for _ in range(FORGIVEN_MOST + 1)] == [
+        *[True] * FORGIVEN_MOST,
+        False,
+    ]
+
+
+def test_the_first_failure_of_a_request_speaks_against_the_instance_and_later_ones_against_the_request():
+    entry = Open(row(0))
+    assert blames_instance(entry, "a", None, ERROR)
+    judged(entry, ERROR, now=10.0)
+
+    assert not blames_instance(entry, "a", None, ERROR), "it failed there before"
+    assert blames_instance(entry, "b", 9.0, ERROR), "nothing was answered there since"
+    assert not blames_instance(entry, "b", 11.0, ERROR), "others are answered there"
+    assert blames_instance(entry, "a", 9.0, FailureKind.UNREACHABLE)
+    assert not blames_instance(entry, "a", 11.0, FailureKind.UNREACHABLE)
 
 
 def test_a_refund_gives_an_attempt_back_a_bounded_number_of_times():

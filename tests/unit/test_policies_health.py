@@ -29,6 +29,12 @@ def test_two_refusals_or_five_errors_in_a_row_eject():
         assert health.reason is kind
 
 
+def test_a_timeout_inside_an_answer_weighs_less_than_silence():
+    health = Health()
+
+    assert [health.failed(FailureKind.TIMEOUT, 0.0, 1.0, began=True) for _ in range(5)] == [*[False] * 4, True]
+
+
 def test_a_success_forgives_what_came_before():
     health = Health()
     for _ in range(20):
@@ -186,7 +192,8 @@ def test_an_overloaded_server_that_names_no_time_is_asked_ever_more_rarely():
 
 
 def test_a_gateway_is_paused_and_tried_with_one_attempt_but_never_ejected():
-    health = ejected_at(0.0, gateway=True)
+    health = Health(gateway=True)
+    assert [health.failed(REFUSED, 0.0, 1.0) for _ in range(5)] == [*[False] * 4, True], "one server of several"
     assert not health.ejected
     assert health.down(0.5)
     assert health.closed(0.9) == ALL_PLACES

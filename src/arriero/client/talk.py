@@ -39,6 +39,10 @@ class Talk:
             self._out.add(event.name)
             reason = fault_words(event.reason, event.detail)
             return f"{event.name:<10} ejected: {reason}; what it had goes elsewhere, it is probed"
+        if event.state == "paused" and event.name not in self._out:
+            self._out.add(event.name)
+            reason = fault_words(event.reason, event.detail)
+            return f"{event.name:<10} paused: {reason}; it is tried again, one request at a time first"
         if event.state == "ok" and event.name in self._out:
             self._out.discard(event.name)
             return f"{event.name:<10} back, at one request first"

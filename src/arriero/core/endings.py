@@ -10,14 +10,14 @@ from arriero.core.events import AttemptEnded, AttemptFailed, AttemptRefunded, No
 from arriero.core.fleet import Fleet
 from arriero.core.flight import Flight, Running, Why
 from arriero.core.member import Member, Phase
-from arriero.core.outcome import Failure, FailureKind, Success
+from arriero.core.outcome import INSTANCE_FAULTS, Failure, FailureKind, Success
 from arriero.core.plan import Plan
 from arriero.core.policies.limit import sample
 from arriero.core.policies.predict import Lengths
 from arriero.core.queue import Open
 from arriero.core.request import BatchId, Result, Unit
 from arriero.core.upkeep import Upkeep
-from arriero.core.verdict import Verdict, judge_failure, judge_success, refund
+from arriero.core.verdict import GATEWAY_FORGIVEN, Verdict, blames_instance, judge_failure, judge_success, refund
 from arriero.core.waiting import Waiting
 
 
@@ -146,6 +146,7 @@ class Endings:
             plan.notices.append(Noted("replies_in_one_piece", member.name, now))
         self._fleet.learned(member, unit)
         member.health.succeeded(now, limit.limit(now))
+        member.answered_at = now
         if member.streak:
             member.streak.clear()
         entry.crashes = 0
@@ -155,8 +156,10 @@ class Endings:
         member, unit = running.member, entry.request.unit
         if failure.kind is FailureKind.MODEL_MISSING:
             self._upkeep.refuse(member, unit, failure.kind, now)
-        forgiven = member.phase is Phase.LEFT or member.health.down(now)
-        if member.phase is not Phase.LEFT:
+        faults = failure.kind in INSTANCE_FAULTS
+        blamed = not faults or blames_instance(entry, member.name, member.answered_at, failure.kind)
+        forgiven = member.phase is Phase.LEFT or member.health.down(now) or (faults and self._behind(member, entry))
+        if member.phase is not Phase.LEFT and blamed:
             forgiven = self._distrust(plan, member, unit, failure, now) or forgiven
         verdict = judge_failure(
             entry,
@@ -168,20 +171,28 @@ class Endings:
             now=now,
             random=self._random,
         )
-        if verdict.charged:
+        if verdict.charged and blamed:
             member.streak.append((entry, running.attempt))
         return verdict
+
+    def _behind(self, member: Member, entry: Open) -> bool:
+        """Whether the failure is taken for that of a server behind a gateway which answers others."""
+        most = GATEWAY_FORGIVEN * self._books[entry.request.batch].batch.retries
+        return member.health.gateway and member.answered_at is not None and entry.forgiven < most
 
     def _distrust(self, plan: Plan, member: Member, unit: Unit, failure: Failure, now: float) -> bool:
         """Tell the instance's health; whether that took it out of use. What it charged since a success is refunded then."""
         service_s = self._fleet.pace(member, unit).service_s
-        if not member.health.failed(failure.kind, now, service_s, retry_after_s=failure.retry_after_s):
+        if not member.health.failed(
+            failure.kind, now, service_s, retry_after_s=failure.retry_after_s, began=failure.began
+        ):
             self._upkeep.remind(member, member.health.next_change(now))
             return False
         plan.notices += [AttemptRefunded(attempt, now) for entry, attempt in member.streak if refund(entry)]
         member.streak.clear()
         self._upkeep.ejected(member, failure, now)
-        self.take_back(plan, member, begun=False)
+        if not member.health.gateway:  # what waits behind a gateway may well be with a server that works
+            self.take_back(plan, member, begun=False)
         return True
 
     def _given_back(self, plan: Plan, running: Running, entry: Open, now: float) -> None:

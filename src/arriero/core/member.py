@@ -34,6 +34,7 @@ class Member:
         backend: The dialect it speaks; ``auto`` until known.
         kind: ``server`` or ``gateway``; ``auto`` until known.
         endpoint: The only generation path it serves; ``""`` for any.
+        on_trial: It is a gateway that is asked on ``/api/generate`` because ``/api/chat`` failed.
         phase: Where it stands.
         reason: Why it is unusable, in our words; ``""`` otherwise.
         detail: More of ``reason``, in our words too (``connection refused``, ``answered 401``); ``""`` if there is none.
@@ -52,6 +53,7 @@ class Member:
         health: Whether it can be trusted.
         running: Attempts in flight there, by id.
         alone: A suspect request must have the instance for itself.
+        answered_at: When a request last succeeded there; None if none did.
         streak: Attempts charged since the last success, with their requests; refunded if it is ejected.
         noted: Codes of what was said of it once.
         rtt_s: Seconds of the quickest exchange that computes nothing; None if unknown.
@@ -62,6 +64,7 @@ class Member:
 
     __slots__ = (
         "alone",
+        "answered_at",
         "answers",
         "awaited",
         "backend",
@@ -79,6 +82,7 @@ class Member:
         "loaded",
         "models",
         "noted",
+        "on_trial",
         "paces",
         "phase",
         "ready_for",
@@ -99,6 +103,7 @@ class Member:
         self.backend: BackendName = instance.backend
         self.kind: Kind = instance.kind
         self.endpoint = instance.endpoint
+        self.on_trial = False
         self.answers: dict[tuple[str, str], bool] = {}
         self.phase = Phase.JOINING
         self.reason = ""
@@ -117,6 +122,7 @@ class Member:
         self.health = Health()
         self.running: dict[AttemptId, Attempt] = {}
         self.alone = False
+        self.answered_at: float | None = None
         self.streak: list[tuple[Open, Attempt]] = []
         self.noted: set[str] = set()
         self.remembered = {served.unit: served for served in remembered}

@@ -16,6 +16,10 @@ from arriero.core.request import Unit
 _REFUSALS = frozenset(kind.value for kind in HARD_FAULTS)
 
 
+SAID_AFTER_S = 5.0
+"""A shorter outage is not worth a line: a restart, or the pause of a gateway."""
+
+
 class Outage:
     """Watches whether anything can serve what waits.
 
@@ -32,9 +36,11 @@ class Outage:
         self._books = books
         self._since: dict[Unit, float] = {}
         self._down = False
+        self._down_since = inf
+        self._said = False
 
     def check(self, plan: Plan, units: Collection[Unit], now: float) -> list[Unit]:
-        """See what can be served; says so once when the whole fleet becomes unusable or usable.
+        """See what can be served; says so once when the whole fleet has been unusable for a while, and when it is usable.
 
         A member that failed and was let in again serves only once a request has succeeded there: a probe that passes while
         requests fail would put the end off for ever.
@@ -57,7 +63,8 @@ class Outage:
         self._tell(plan, bool(self._since) and not self._fleet.trusted and self._fleet.settled, now)
         due = {unit: since + self._books.max_wait_s for unit, since in self._since.items()}
         over = [unit for unit, at in due.items() if now >= at]
-        self.wake_at = min((at for at in due.values() if at > now), default=inf)
+        say_at = self._down_since + SAID_AFTER_S if self._down and not self._said else inf
+        self.wake_at = min((at for at in (*due.values(), say_at) if at > now), default=inf)
         if not self._down:
             return over
         if all(member.fault in _REFUSALS for member in self._fleet):
@@ -68,9 +75,12 @@ class Outage:
 
     def _tell(self, plan: Plan, down: bool, now: float) -> None:
         if down != self._down:
-            self._down = down
-            plan.notices.append(FleetChanged(usable=not down, at=now))
+            self._down, self._down_since = down, now
+        if self._said is not (down and now >= self._down_since + SAID_AFTER_S):
+            self._said = not self._said
+            plan.notices.append(FleetChanged(usable=not self._said, at=now))
 
     def shift(self, gap_s: float) -> None:
         """Move the deadlines by the seconds the process was away."""
+        self._down_since += gap_s
         self._since = {unit: since + gap_s for unit, since in self._since.items()}

@@ -19,6 +19,7 @@ class Open:
         charged: Attempts that count towards the batch's retries; those of an ejected instance are refunded.
         forgiven: Attempts that failed on an instance which was then out of use, and were not charged.
         failed_on: Instances that failed it; it goes elsewhere while another one serves its unit.
+        failed_at: When an instance failed it last; None if none did.
         crashes: Model processes that went down under it; from the first on it is tried alone.
         overloaded_since: When a server first refused it as overloaded, until one takes it; None otherwise.
         repeated: It ended once in Ollama's repeat abort.
@@ -30,6 +31,7 @@ class Open:
         "attempts",
         "charged",
         "crashes",
+        "failed_at",
         "failed_on",
         "forgiven",
         "overloaded_since",
@@ -45,6 +47,7 @@ class Open:
         self.charged = request.attempts_used
         self.forgiven = 0
         self.failed_on: frozenset[str] = frozenset()
+        self.failed_at: float | None = None
         self.crashes = 0
         self.overloaded_since: float | None = None
         self.repeated = False
@@ -114,6 +117,11 @@ class UnitQueue:
         """Highest priority of what waits; something must wait."""
         again = [priority for priority, _ in self._again]
         return max([*again, self._order[0][1].priority] if self._order else again)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether of the highest class something waits that was never sent."""
+        return bool(self._order) and self._order[0][1].priority >= self.priority
 
     def take_again(self, instance: str, stranded: Callable[[frozenset[str]], bool]) -> Open | None:
         """The first request that failed before, but not on this instance; none if a higher class was never sent.

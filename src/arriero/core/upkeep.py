@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
+from typing import Literal
 
 from arriero.core import discover
 from arriero.core.assignment import Assignment
@@ -22,6 +23,9 @@ LOAD_AGAIN_S = 2.0
 """Pause after a load was refused as overloaded: the server is loading something else."""
 
 NOT_UNDERSTOOD = Failure(kind=FailureKind.BAD_REPLY)
+
+_NO_CHAT = frozenset({FailureKind.UNSUPPORTED, FailureKind.BAD_REPLY, FailureKind.SERVER_ERROR, FailureKind.REJECTED})
+"""What a gateway may answer on a path that it does not know: a page, an error of any class, or that it knows no such path."""
 
 Send = Callable[[Member, Step, BackendName, float], None]
 """Starts a step on a member in a dialect, at a time."""
@@ -175,9 +179,8 @@ class Upkeep:
         self._assignment.count(member)
         again_at = member.health.next_change(now)
         probe_in_s = again_at - now
-        self._tell(
-            InstanceChanged(member.name, "ejected", member.reason, member.ready_for, probe_in_s, now, member.detail)
-        )
+        state: Literal["ejected", "paused"] = "ejected" if member.health.ejected else "paused"
+        self._tell(InstanceChanged(member.name, state, member.reason, member.ready_for, probe_in_s, now, member.detail))
         self.remind(member, again_at)
 
     def _due(self, member: Member) -> tuple[BackendName, Step] | None:
@@ -236,6 +239,9 @@ class Upkeep:
         unit = attempt.unit
         if unit is None or not isinstance(outcome, Success):
             return
+        if member.on_trial:
+            member.on_trial = False
+            self._tell(Noted("generate_only", member.name, now))
         if attempt.purpose == "preload":
             self._fleet.pace(member, unit).observe(outcome, 1)
         member.loaded.add(unit)
@@ -247,17 +253,28 @@ class Upkeep:
     def _load_failed(self, member: Member, attempt: Attempt, failure: Failure, now: float) -> None:
         """A preload or a probe failed."""
         kind = failure.kind
-        chats = not member.endpoint and attempt.endpoint in ("", CHAT)
-        if kind is FailureKind.UNSUPPORTED and member.kind == "gateway" and chats:
-            member.endpoint = "/api/generate"
-            self._tell(Noted("generate_only", member.name, now))
-        elif kind is FailureKind.OVERLOADED:
+        if member.kind == "gateway" and self._tries_generate(member, attempt, kind):
+            return
+        if kind is FailureKind.OVERLOADED:
             member.health.failed(kind, now, 0.0, retry_after_s=failure.retry_after_s or LOAD_AGAIN_S)
             member.health.doubted(now)  # nothing is served there until it takes us: the wait is bounded
         elif kind in INSTANCE_FAULTS or kind in HARD_FAULTS or kind is FailureKind.LOST:
             self.eject(member, failure, now)
         elif kind is FailureKind.MODEL_MISSING or kind in REQUEST_FAULTS:
             self.refuse(member, attempt.unit or Unit(""), kind, now)
+
+    def _tries_generate(self, member: Member, attempt: Attempt, kind: FailureKind) -> bool:
+        """Whether a gateway is asked on ``/api/generate`` next: some know no other path, and say so in many ways.
+
+        If that does no better, the failure stands, and the next probe begins with ``/api/chat`` again.
+        """
+        if member.on_trial:
+            member.on_trial, member.endpoint = False, ""
+            return False
+        member.on_trial = kind in _NO_CHAT and not member.endpoint and attempt.endpoint in ("", CHAT)
+        if member.on_trial:
+            member.endpoint = "/api/generate"
+        return member.on_trial
 
     def refuse(self, member: Member, unit: Unit, kind: FailureKind, now: float) -> None:
         """The member cannot serve the unit, now or later."""

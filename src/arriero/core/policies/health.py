@@ -40,7 +40,8 @@ CAP_MOST = 64
 ALL_PLACES = 1 << 30
 """What ``closed`` says while nothing may start: more than any limit."""
 
-_WEIGHTS = {FailureKind.UNREACHABLE: HARD_SCORE, FailureKind.TIMEOUT: HARD_SCORE}
+_SILENT = frozenset({FailureKind.UNREACHABLE, FailureKind.TIMEOUT})
+"""Kinds that weigh ``HARD_SCORE`` where not even a first token came."""
 
 
 class Health:
@@ -77,7 +78,15 @@ class Health:
         self._overloaded_until = -inf
         self._reopen_at: list[float] = []  # a heap: when each closed place opens again
 
-    def failed(self, kind: FailureKind, now: float, service_s: float, *, retry_after_s: float | None = None) -> bool:
+    def failed(
+        self,
+        kind: FailureKind,
+        now: float,
+        service_s: float,
+        *,
+        retry_after_s: float | None = None,
+        began: bool = False,
+    ) -> bool:
         """Learn of a failed attempt; kinds that are not the instance's have no effect.
 
         Args:
@@ -85,6 +94,7 @@ class Health:
             now: Monotonic seconds.
             service_s: Mean seconds a success takes there; 0 if unknown.
             retry_after_s: What an overloaded server asked for.
+            began: The answer had begun, so the instance was at work.
 
         Returns:
             Whether this failure ejected the instance (paused, for a gateway): the ``streak`` is refunded
@@ -100,7 +110,8 @@ class Health:
         if kind not in INSTANCE_FAULTS:
             return False
         self._streak += 1
-        self._score += _WEIGHTS.get(kind, 1)
+        # What a gateway cannot reach is one of several servers.
+        self._score += HARD_SCORE if kind in _SILENT and not began and not self.gateway else 1
         if self.down(now):
             return False
         if self._score >= EJECT_SCORE:

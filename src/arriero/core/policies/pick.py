@@ -60,7 +60,9 @@ def pick(
 ) -> Open | None:
     """Which waiting request of the batch whose turn it is goes to this instance.
 
-    What failed elsewhere goes first; a request does not go back to where it failed while another instance serves its unit.
+    What failed elsewhere goes first; a request does not go back to where it failed while another instance serves its unit. An
+    instance that has to show that it is well again is shown a request that never failed: a row that fails everywhere would keep
+    it out for ever.
 
     Args:
         member: The instance with a free place.
@@ -72,4 +74,6 @@ def pick(
     Returns:
         A request, taken from the queue; None if nothing that waits may go there.
     """
+    if member.health.cap() is not None and queue.fresh:
+        return queue.take(shortest=not answered)
     return queue.take_again(member.name, stranded) or queue.take(shortest=not answered)
