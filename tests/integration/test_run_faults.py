@@ -222,6 +222,17 @@ def test_an_error_budget_stops_the_batch_with_its_own_code_and_a_retry_can_go_on
     assert_answered(read_results(folder), ASKED)
 
 
+def test_whoever_goes_on_after_an_error_budget_has_it_anew(folder: Path) -> None:
+    with fake_fleet(1) as fleet:
+        refusals(fleet, "number 1")
+        arriero(folder, "run", "prompts.txt", "--max-errors", "3", "-c", "1", *fleet.flags)
+        once = len(fleet.requests())
+        again = arriero(folder, "resume")
+
+    assert again.code == 4, again.err
+    assert len(fleet.requests()) > once + 3
+
+
 def test_nothing_starts_after_the_failure_that_is_one_too_many(folder: Path) -> None:
     """Each failure but the last lets one more start, so that 3 and what may run at once is all that is ever sent."""
     with fake_fleet(8) as fleet:

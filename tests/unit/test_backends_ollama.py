@@ -357,10 +357,10 @@ def test_an_answer_that_stopped_while_repeating_itself_says_so(pieces, repeated)
     assert outcome.repeated is repeated
 
 
-def test_an_empty_prompt_that_only_loads_the_model_is_rejected():
+def test_a_server_that_only_loads_the_model_has_not_answered():
     outcome = judged(b'{"model":"m:1b","response":"","done":true,"done_reason":"load"}', endpoint="/api/generate")
 
-    assert outcome.kind is FailureKind.REJECTED
+    assert outcome.kind is FailureKind.BAD_REPLY
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,17 @@ def test_a_paused_gateway_says_when_it_is_tried_again():
     assert not desk.member("g").health.ejected
 
 
+def test_a_connection_that_a_gateway_drops_makes_no_suspect():
+    desk = Desk()
+    desk.join("g", limit=4)
+    to_gateway(desk)
+    desk.add(*(row(position) for position in range(6)))
+    desk.fail(desk.requests()[0], FailureKind.UNREACHABLE, crashed=True)
+    desk.later(1.0)
+
+    assert len(desk.requests()) == 4
+
+
 def test_nothing_is_begun_after_a_drain():
     desk = Desk("a")
     desk.scheduler.add([row(0)], 0.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import resource
 import signal
+import threading
 from contextlib import contextmanager
 
 import apsw
@@ -10,7 +11,10 @@ import pytest
 from journal_rows import Ear, answered, opened, write
 
 from arriero.errors import StorageError
+from arriero.journal import place
+from arriero.journal.connection import writing
 from arriero.journal.faults import storage_error
+from arriero.journal.lock import Lock
 from arriero.journal.reader import JournalReader
 
 
@@ -161,3 +165,28 @@ def test_every_way_to_be_full_is_called_full(tmp_path, code):
     assert "full" in storage_error(apsw.IOError(), tmp_path / "j", code).message
     assert "full" in storage_error(apsw.FullError(), tmp_path / "j").message
     assert "failed" in storage_error(apsw.IOError(), tmp_path / "j", errno.EIO).message
+
+
+def test_a_journal_in_which_nothing_was_kept_says_so_and_what_to_do(tmp_path):
+    (tmp_path / "j").write_bytes(b"")
+
+    with pytest.raises(StorageError, match="holds nothing") as caught:
+        JournalReader(tmp_path / "j")
+    assert caught.value.hint == "run the same command again"
+
+
+def test_a_journal_that_is_being_made_is_waited_for(tmp_path):
+    path = tmp_path / "j"
+    place.create(path)
+    lock = Lock.take(path)
+    found = []
+    reader = threading.Thread(target=lambda: found.append(JournalReader(path)))
+    reader.start()
+    with writing(path) as connection:
+        connection.execute("INSERT INTO batch (batch, status) VALUES (1, 'running')")
+    reader.join()
+    lock.release()
+
+    assert [one.batches() for one in found] == [[1]]
+    found[0].close()
+    connection.close()

@@ -8,9 +8,9 @@ import msgspec
 
 from arriero.backends.answers import count, finish_reason, joined, repeats, same_model, seconds, vectors_trouble
 from arriero.backends.frames import decode_all, frames
-from arriero.backends.refusals import bad_reply, failure, reported
+from arriero.backends.refusals import bad_reply, reported
 from arriero.backends.wire import HttpReply
-from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
+from arriero.core.outcome import Failure, Success, Timing, Usage
 from arriero.core.request import Attempt
 
 _NOTHING = (b"", b"null", b'""')
@@ -123,8 +123,8 @@ def _ended(
     """Judge an answer that came to its end."""
     if attempt.purpose in ("preload", "unload"):
         return loaded(attempt, reply, last)
-    if last.done_reason in ("load", "unload"):
-        return failure(reply, FailureKind.REJECTED, "the prompt is empty: the server only loaded the model", own=True)
+    if last.done_reason in ("load", "unload"):  # what a server says to an empty prompt, and we send none
+        return bad_reply(reply, "the server only loaded the model and gave no answer")
     if text in _APOLOGIES:
         return bad_reply(reply, "the gateway says in place of an answer that it got none")
     reason = finish_reason(last.done_reason or "")

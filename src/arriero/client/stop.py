@@ -41,7 +41,6 @@ class Stop:
         self._files = files
         self._feed = feed
         self._control = control
-        self._before = (files.journal.done.succeeded, files.journal.done.failed)
         self._look_at = 0.0
 
     def wanted(self, now: float) -> Drained | Aborted | None:
@@ -73,12 +72,12 @@ class Stop:
     def _over_budget(self) -> bool:
         budget = self._settings.max_errors
         account = self._scheduler.books[BATCH]
-        failed = account.failed + self._before[1]
+        failed = account.failed  # of this run: whoever goes on after a stop grants the budget anew
         if budget is None or not failed:
             return False
         if budget.count is not None:
             return failed > budget.count
-        finished = failed + account.succeeded + self._before[0]
+        finished = failed + account.succeeded
         share = budget.fraction or 0.0
         total = self._files.scan.total
         return (finished >= BUDGET_ROWS_LEAST and failed > share * finished) or (

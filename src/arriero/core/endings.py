@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from msgspec import structs
+
 from arriero.core.books import Books
 from arriero.core.delays import Delays
 from arriero.core.events import AttemptEnded, AttemptFailed, AttemptRefunded, Noted
@@ -156,6 +158,8 @@ class Endings:
         member, unit = running.member, entry.request.unit
         if failure.kind is FailureKind.MODEL_MISSING:
             self._upkeep.refuse(member, unit, failure.kind, now)
+        if member.health.gateway:  # a connection that it drops says nothing about a model process behind it
+            failure = structs.replace(failure, crashed=False)
         faults = failure.kind in INSTANCE_FAULTS
         blamed = not faults or blames_instance(entry, member.name, member.answered_at, failure.kind)
         forgiven = member.phase is Phase.LEFT or member.health.down(now) or (faults and self._behind(member, entry))

@@ -63,7 +63,7 @@ class Outage:
         self._tell(plan, bool(self._since) and not self._fleet.trusted and self._fleet.settled, now)
         due = {unit: since + self._books.max_wait_s for unit, since in self._since.items()}
         over = [unit for unit, at in due.items() if now >= at]
-        say_at = self._down_since + SAID_AFTER_S if self._down and not self._said else inf
+        say_at = self._say_at() if self._down and not self._said else inf
         self.wake_at = min((at for at in (*due.values(), say_at) if at > now), default=inf)
         if not self._down:
             return over
@@ -76,9 +76,12 @@ class Outage:
     def _tell(self, plan: Plan, down: bool, now: float) -> None:
         if down != self._down:
             self._down, self._down_since = down, now
-        if self._said is not (down and now >= self._down_since + SAID_AFTER_S):
+        if self._said is not (down and now >= self._say_at()):
             self._said = not self._said
             plan.notices.append(FleetChanged(usable=not self._said, at=now))
+
+    def _say_at(self) -> float:
+        return self._down_since + min(SAID_AFTER_S, self._books.max_wait_s / 10.0)
 
     def shift(self, gap_s: float) -> None:
         """Move the deadlines by the seconds the process was away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
@@ -12,6 +13,7 @@ import apsw
 from arriero.errors import BindingError, StorageError
 from arriero.journal import place
 from arriero.journal.faults import damaged, translated
+from arriero.journal.lock import holder
 from arriero.journal.statements import schema, statement
 
 APPLICATION_ID = 0x41525249
@@ -22,6 +24,9 @@ SCHEMA_VERSION = 1
 
 BUSY_TIMEOUT_MS = 5000
 """A reader holds a lock for one page of rows, milliseconds; only a checkpoint or a change of mode waits for it."""
+
+MADE_LOOK_S, MADE_LOOKS = 0.05, 60
+"""A journal in the making is looked at for three seconds; it takes milliseconds."""
 
 CHECKED_WHOLE_BYTES = 64 * 1024 * 1024
 """Up to here a whole ``quick_check`` is made at every opening: below 0.3 s (``bench/journal_rate.py``)."""
@@ -62,20 +67,59 @@ def writing(path: Path) -> Iterator[apsw.Connection]:
 def reading(path: Path) -> Iterator[apsw.Connection]:
     """A read-only connection, left open for the caller; works while a writer runs.
 
+    One that is being made is waited for.
+
     Raises:
-        StorageError: If there is no journal, it is damaged or is of a newer schema.
+        StorageError: If there is no journal, nothing was ever kept in it, it is damaged or is of a newer schema.
     """
     if not place.exists(path):
         raise StorageError(f"There is no journal {path}.", hint="arriero run makes one beside the output")
-    with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOFOLLOW)
     with ExitStack() as unless_opened:
+        connection = _made(path)
         unless_opened.callback(connection.close)
         with translated(path, connection):
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-            _require_content(connection, path)
             yield connection
         unless_opened.pop_all()
+
+
+def _made(path: Path) -> apsw.Connection:
+    """A connection to a journal that holds a batch; a process that is about to make one is given a while."""
+    for _ in range(MADE_LOOKS):
+        connection = _readable(path)
+        if connection is not None:
+            return connection
+        if holder(path) is None:
+            break
+        time.sleep(MADE_LOOK_S)
+    else:
+        raise StorageError(f"The journal {path} is still being made.", hint="look again in a moment")
+    # Its maker may have finished, and ended, between the two looks.
+    connection = _readable(path)
+    if connection is None:
+        raise StorageError(
+            f"The journal {path} holds nothing: the process that began it was killed at once.",
+            hint="run the same command again",
+        )
+    return connection
+
+
+def _readable(path: Path) -> apsw.Connection | None:
+    """A connection to what can be read; None while there is no batch in it."""
+    with translated(path), ExitStack() as unless_opened:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOFOLLOW)
+        unless_opened.callback(connection.close)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        try:
+            if _recognise(connection, path) or not connection.execute(statement("batches")).fetchall():
+                return None
+        except (
+            apsw.ReadOnlyError
+        ):  # its maker was killed while it wrote the first page, and only a writer can undo that
+            return None
+        except apsw.CorruptError:  # what can be read is read, and the damage is said where it is met
+            pass
+        unless_opened.pop_all()
+        return connection
 
 
 def settle(connection: apsw.Connection) -> None:
@@ -115,11 +159,6 @@ def _prepare(connection: apsw.Connection, path: Path, *, killed: bool) -> None:
     else:
         _check(connection, path, killed=killed)
     connection.execute(statement("set_meta"), ("version", version("arriero")))
-
-
-def _require_content(connection: apsw.Connection, path: Path) -> None:
-    if _recognise(connection, path):
-        raise StorageError(f"The journal {path} is empty: the process that made it died at once.")
 
 
 def _recognise(connection: apsw.Connection, path: Path) -> bool:

@@ -11,7 +11,7 @@ NOTES = {
     "generate_only": "serves only /api/generate: it is used, and rows with several messages end as unsupported",
     "truncation_possible": "is a gateway that may drop truncate: truncation cannot be excluded",
     "listing_missing": "does not list its models: none is reported missing, they are tried",
-    "replies_in_one_piece": "answers in one piece instead of a stream: slots are learned from ends, not from first tokens",
+    "replies_in_one_piece": "answers come in one piece or too fast to be seen side by side: slots are learned from ends, not from first tokens",
     "late": "came after the request had ended and was dropped",
 }
 """What each code says, after the name of the instance (or the number of answers for ``late``)."""
