@@ -109,25 +109,25 @@ async def drive(
     feeds: Mapping[BatchId, Feed],
     sink: Sink,
     *,
-    done: Callable[[], bool],
+    after_turn: Callable[[], bool],
     observe: Observe,
     beat_s: float = BEAT_S,
 ) -> None:
-    """Do what the scheduler decides and tell it what happens, until ``done``.
+    """Do what the scheduler decides and tell it what happens, until ``after_turn`` says so.
 
     Args:
         scheduler: Decides.
         engine: Acts; its clock is the only one.
         feeds: Where each open batch's requests come from; whoever called may add to it and take from it meanwhile.
         sink: Where results go.
-        done: Asked after each turn.
+        after_turn: Called at the end of each turn; says whether that was the last one.
         observe: Hears each event and notice.
         beat_s: Longest time between two turns; ``inf`` in virtual time.
     """
     ended: set[BatchId] = set()
     while True:
         now = engine.now()
-        more_now = _refill(scheduler, feeds, ended, sink, now)
+        more_now = _refill(scheduler, feeds, ended, sink, observe, now)
         plan = scheduler.schedule(now)
         for notice in plan.notices:
             observe(notice, now)
@@ -137,7 +137,7 @@ async def drive(
             engine.cancel(attempt_id)
         for attempt in plan.start:
             engine.start(attempt)
-        if done():
+        if after_turn():
             return
         # What ended unsent left the window after it was filled: there is room again, and perhaps no event will ever say so.
         more_now = more_now or (ended != feeds.keys() and any(not result.attempt for result in plan.results))
@@ -151,7 +151,14 @@ async def drive(
             scheduler.tell(Away(now - until), now)
 
 
-def _refill(scheduler: Scheduler, feeds: Mapping[BatchId, Feed], ended: set[BatchId], sink: Sink, now: float) -> bool:
+def _refill(
+    scheduler: Scheduler,
+    feeds: Mapping[BatchId, Feed],
+    ended: set[BatchId],
+    sink: Sink,
+    observe: Observe,
+    now: float,
+) -> bool:
     """Fill the windows from the feeds; a sink that does not keep up pauses everything.
 
     A feed that has ended is told once. It may end without giving anything, when its scan finds no further row.
@@ -161,6 +168,7 @@ def _refill(scheduler: Scheduler, feeds: Mapping[BatchId, Feed], ended: set[Batc
         feeds: Those that are open now.
         ended: Those of them that have ended; kept up to date.
         sink: Takes what ends unsent.
+        observe: Hears of each end.
         now: Monotonic seconds.
 
     Returns:
@@ -184,6 +192,8 @@ def _refill(scheduler: Scheduler, feeds: Mapping[BatchId, Feed], ended: set[Batc
             scheduler.add([row for row in rows if isinstance(row, Request)], now)
             more_now = more_now or feed.more_now
         if feed.ended:
-            scheduler.tell(InputEnded(batch, feed.total or 0), now)
+            over = InputEnded(batch, feed.total or 0)
+            scheduler.tell(over, now)
+            observe(over, now)
             ended.add(batch)
     return more_now

@@ -68,6 +68,7 @@ class Desk:
         self.notices = []
         self.cancelled: list[int] = []
         self.wake_at = 0.0
+        self.resident: dict[str, tuple[Model, ...]] = {}
         self._models = models or {}
         self.scheduler.tell(BatchOpened(batch or Batch(id=1)), 0.0)
         for name in instances:
@@ -112,6 +113,9 @@ class Desk:
         if attempt.purpose == "discover":
             names = self._models.get(attempt.instance, ("mistral:7b", "llama3:8b"))
             models = tuple(Model(name=name, digest=f"sha256:{name}", context_tokens=4096) for name in names)
+            todo = self.member(attempt.instance).todo
+            if attempt.subject == "resident" and [step.purpose for step in todo[1:2]] == ["preload"]:
+                models = self.resident.get(attempt.instance, ())
             return Observation(subject=attempt.subject, version="0.33.0", models=models)
         return success(reason={"preload": "load", "unload": "unload"}.get(attempt.purpose, "stop"))
 

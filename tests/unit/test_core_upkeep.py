@@ -7,7 +7,7 @@ from desk import LLAMA, MISTRAL, Desk, failure, row
 from msgspec import structs
 
 from arriero.core.events import Drained, InstanceChanged, InstanceLeft, Noted
-from arriero.core.outcome import FailureKind
+from arriero.core.outcome import FailureKind, Model
 from arriero.core.request import Content
 
 NOT_FOUND = failure(FailureKind.REJECTED, status=404)
@@ -37,7 +37,7 @@ def test_a_unit_is_loaded_and_asked_about_before_its_first_request():
         seen.append(steps(desk)[0][1:])
         desk.end(only(desk), desk.well(only(desk)))
 
-    assert seen == [("preload", ""), ("discover", "resident"), ("discover", "details")]
+    assert seen == [("discover", "resident"), ("preload", ""), ("discover", "resident"), ("discover", "details")]
     assert desk.requests()[0].context_tokens == 4096
 
 
@@ -53,6 +53,23 @@ def test_a_change_of_unit_drains_unloads_and_loads():
     assert steps(desk) == [("a", "unload", "")]
     desk.settle()
     assert desk.positions() == [2]
+
+
+def test_what_others_had_loaded_is_not_unloaded():
+    desk = Desk()
+    desk.resident = {"a": (Model(name="mistral:7b"),)}
+    desk.join("a")
+    desk.settle()
+    desk.add(row(0))
+    desk.scheduler.add([row(1, LLAMA)], 0.0)
+    desk.end(desk.requests()[0], desk.well(desk.requests()[0]))
+    seen = []
+    while not desk.requests():
+        seen.append(only(desk).purpose)
+        desk.end(only(desk), desk.well(only(desk)))
+
+    assert "preload" in seen
+    assert "unload" not in seen
 
 
 def test_an_ejected_instance_is_probed_and_comes_back_one_by_one():
@@ -117,6 +134,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_its_rows_end():
     desk = Desk("a")
     desk.scheduler.add([row(0)], 0.0)
     desk.plan()
+    desk.end(only(desk), desk.well(only(desk)))
     desk.fail(only(desk), FailureKind.MODEL_MISSING)
 
     assert desk.ended() == {0: "model_missing"}
@@ -188,6 +206,7 @@ def test_a_unit_is_loaded_where_its_requests_go():
     desk = Desk("a")
     desk.scheduler.add([embedding(0)], 0.0)
     desk.plan()
+    desk.end(only(desk), desk.well(only(desk)))
     assert (only(desk).purpose, only(desk).endpoint) == ("preload", "/api/embed")
 
     desk.settle()

@@ -5,20 +5,16 @@ from __future__ import annotations
 from arriero.core.instance import Instance
 from arriero.core.policies.hedge import Hedge, never
 from arriero.core.policies.models import one
-from arriero.core.request import Attempt, Content, Request, Timeouts, Unit
+from arriero.core.request import Attempt, Timeouts, Unit
 
 INSTANCE = Instance(name="a", url="http://a")
-
-
-def request(unit):
-    return Request(batch=1, position=0, line=1, id="1", content=Content(), unit=unit)
 
 
 def test_the_rows_own_model_goes_before_the_batchs():
     options = (("num_ctx", 4096),)
 
-    assert one(request(Unit("llama3:8b", options)), "mistral:7b") == Unit("llama3:8b", options)
-    assert one(request(Unit("", options)), "mistral:7b") == Unit("mistral:7b", options)
+    assert one("llama3:8b", "mistral:7b", options) == Unit("llama3:8b", options)
+    assert one("", "mistral:7b", options) == Unit("mistral:7b", options)
 
 
 def test_without_hedging_no_attempt_gets_a_second_one_beside_it():

@@ -20,7 +20,7 @@ from arriero.client.batch import (
     write_output,
 )
 from arriero.client.control import Control
-from arriero.client.instances import describe, require_model, require_usable, with_only_model
+from arriero.client.instances import default_model, describe, require_model, require_usable, with_only_model
 from arriero.client.loop import run
 from arriero.client.memory import Memory
 from arriero.client.session import Session
@@ -100,7 +100,10 @@ class Carry:
         self._files = BatchFiles(settings, again=again, command=shlex.join(sys.argv), on_progress=self._progress)
         # The embedded server has another port each time, and nothing to learn of it is worth keeping.
         memory = None if settings.local else Memory.of(os.environ)
-        self._session = Session(settings, self._files.journal.session, instances, memory=memory)
+        with ExitStack() as unless_wired:
+            unless_wired.callback(self.close)
+            self._session = Session(settings, self._files.journal.session, instances, memory=memory)
+            unless_wired.pop_all()
         self._feed = self._files.feed()
         self._stop = Stop(settings, self._session.scheduler, self._files, self._feed, control)
         self._publish_at = 0.0
@@ -149,6 +152,8 @@ class Carry:
             fleet = session.scheduler.fleet
             if not session.scheduler.draining:
                 require_usable(fleet)
+                if not settings.models and files.scan.models.get(""):
+                    default_model(fleet)  # some rows name no model, and there is no single one
                 for model in settings.models:
                     require_model(fleet, model)
             for line in describe(fleet):
@@ -158,11 +163,11 @@ class Carry:
             files.journal.on_commit = self._committed
             self._voice.show(lambda: monitor.snapshot(session.engine.now()))
             batch = Batch(id=BATCH, retries=settings.retries, max_wait_s=settings.max_wait_s)
-            session.scheduler.tell(BatchOpened(batch), session.engine.now())
+            session.tell(BatchOpened(batch))
             self._opened = True
             self._keep_at = session.engine.now() + KEEP_S
             session.hear(self._ended)
-            await session.drive({BATCH: self._feed}, self, done=self._done)
+            await session.drive({BATCH: self._feed}, self, after_turn=self._after_turn)
 
     # A sink for ``drive``: the journal, which says when it is full and when it has room again.
 
@@ -187,7 +192,8 @@ class Carry:
         """There may be more to do: wake the loop."""
         self._session.engine.post(InputReady(BATCH))
 
-    def _done(self) -> bool:
+    def _after_turn(self) -> bool:
+        """What is due between two turns; whether that was the last one."""
         scheduler = self._session.scheduler
         now = self._session.engine.now()
         if now >= self._publish_at:
@@ -205,10 +211,9 @@ class Carry:
             self._stop_if_wanted(now)
 
     def _stop_if_wanted(self, now: float) -> None:
-        scheduler = self._session.scheduler
-        stop = None if scheduler.draining else self._stop.wanted(now)
+        stop = None if self._session.scheduler.draining else self._stop.wanted(now)
         if stop is not None:
-            scheduler.tell(stop, now)
+            self._session.tell(stop)
 
     def _publish(self, now: float) -> None:
         """Tell other processes how it stands, and keep the total as soon as the scan knows it."""

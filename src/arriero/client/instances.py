@@ -80,7 +80,7 @@ def fleet_ps(settings: Settings) -> FleetView:
 
 async def _view(settings: Settings) -> FleetView:
     async with Session(settings, uuid.uuid4().hex[:12], settings.instances) as session:
-        await session.drive({}, Nowhere(), done=lambda: session.scheduler.settled)
+        await session.drive({}, Nowhere(), after_turn=lambda: session.scheduler.settled)
         return FleetView(instances=tuple(_state(member) for member in session.scheduler.fleet))
 
 

@@ -90,12 +90,18 @@ class Session:
     async def discover(self, sink: Sink) -> None:
         """Ask every instance what it is; those that are slow are waited for only while none can serve."""
         self._settled_by = self.engine.now() + SETTLE_S
-        await self.drive({}, sink, done=self._known_enough)
+        await self.drive({}, sink, after_turn=self._known_enough)
         self._memory.recall(self.scheduler.fleet, self.scheduler.lengths)
 
-    async def drive(self, feeds: Mapping[BatchId, Feed], sink: Sink, *, done: Callable[[], bool]) -> None:
-        """Run the loop until ``done``."""
-        await drive(self.scheduler, self.engine, feeds, sink, done=done, observe=self._observe)
+    async def drive(self, feeds: Mapping[BatchId, Feed], sink: Sink, *, after_turn: Callable[[], bool]) -> None:
+        """Run the loop until ``after_turn`` says that it was the last one."""
+        await drive(self.scheduler, self.engine, feeds, sink, after_turn=after_turn, observe=self._observe)
+
+    def tell(self, event: Event) -> None:
+        """Tell the scheduler, and whoever hears, before the next plan is made."""
+        now = self.engine.now()
+        self.scheduler.tell(event, now)
+        self._observe(event, now)
 
     def keep(self) -> None:
         """Hand what was learned so far to later batches, should this one be killed."""

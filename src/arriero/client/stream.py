@@ -72,7 +72,7 @@ class Streams:
         except BaseException:
             await self._session.__aexit__(None, None, None)
             raise
-        self._loop = asyncio.create_task(self._session.drive(self._feeds, self, done=self._done))
+        self._loop = asyncio.create_task(self._session.drive(self._feeds, self, after_turn=self._over))
         self._loop.add_done_callback(self._wake_readers)
         return self
 
@@ -192,7 +192,7 @@ class Streams:
     def _wake(self, batch: BatchId) -> None:
         self._session.engine.post(InputReady(batch))
 
-    def _done(self) -> bool:
+    def _over(self) -> bool:
         return self._closing or bool(self._session.scheduler.stop_reason)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from arriero.core.fleet import Fleet
 from arriero.core.member import Member
 from arriero.core.request import Unit
+from arriero.core.step import Step
 
 LOADS = 1.5
 """A further instance is worth a load if the unit's work would last this many loads without it."""
@@ -83,3 +84,16 @@ class Assignment:
             return count > holders
         pace = self._fleet.pace(member, member.unit)
         return count * pace.service_s / holders > LOADS * pace.load_s + SECONDS
+
+
+def steps_to(member: Member, unit: Unit) -> list[Step]:
+    """What it takes until a member serves another unit, in order."""
+    steps = []
+    if member.unit is not None and member.unit in member.loaded:
+        steps.append(Step("unload", unit=member.unit))
+    # Who else uses the machine keeps what was resident before: asked first, so that only our own loads are undone.
+    steps += [Step("discover", "resident", unit), Step("preload", unit=unit), Step("discover", "resident", unit)]
+    known = member.model(unit.model)
+    if known is not None and not known.capabilities:
+        steps.append(Step("discover", "details", unit))
+    return steps

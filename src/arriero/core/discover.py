@@ -8,7 +8,7 @@ from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
 from arriero.core.outcome import Failure, FailureKind, Model, Observation, Outcome, Subject
 from arriero.core.policies.health import Health
-from arriero.core.request import Attempt
+from arriero.core.request import Attempt, Unit
 from arriero.core.step import Step
 
 NO_ANSWER = frozenset(
@@ -79,14 +79,22 @@ def told(member: Member, attempt: Attempt, outcome: Outcome) -> None:
     unit = attempt.unit
     if unit is None or not isinstance(outcome, Observation):
         return
-    names, digest = (unit.model, f"{unit.model}:latest"), member.digest(unit)
-    for model in outcome.models:
-        if model.name not in names and (not digest or model.digest != digest):
-            continue
+    for model in _of(member, unit, outcome):
         if attempt.subject == "resident" and model.context_tokens:
             member.contexts[unit] = model.context_tokens
         elif attempt.subject == "details":
             _detail(member, model)
+
+
+def shows(member: Member, unit: Unit, outcome: Outcome) -> bool | None:
+    """Whether a listing of what is resident shows the unit's model; None if there was no listing."""
+    return bool(_of(member, unit, outcome)) if isinstance(outcome, Observation) else None
+
+
+def _of(member: Member, unit: Unit, seen: Observation) -> list[Model]:
+    """What a listing says of the unit's model, by its names or by its digest."""
+    names, digest = (unit.model, f"{unit.model}:latest"), member.digest(unit)
+    return [model for model in seen.models if model.name in names or (digest and model.digest == digest)]
 
 
 def _detail(member: Member, told: Model) -> None:

@@ -236,7 +236,8 @@ class Endings:
             kind = member.refused.get(unit, FailureKind.MODEL_MISSING)
             if kind is not FailureKind.MODEL_MISSING:
                 return Failure(kind=kind, detail=f"no instance can serve {unit.model}")
-        return Failure(kind=FailureKind.MODEL_MISSING, detail=f"no instance has {unit.model}")
+        detail = f"no instance has {unit.model}" if unit.model else "the row names no model, and no -m does"
+        return Failure(kind=FailureKind.MODEL_MISSING, detail=detail)
 
     def _ask(self, plan: Plan, runs: list[Running], why: Why) -> None:
         for run in runs:

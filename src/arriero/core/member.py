@@ -48,6 +48,7 @@ class Member:
         remembered: What earlier batches learned there, by unit.
         refused: Units it cannot serve, and why (model missing, load failed for good).
         contexts: Context tokens of a unit there, once the server has said.
+        ours: The load that is due next is the first of its unit there, so that it may be undone.
         paces: Learned speed, a unit.
         limits: Learned limit, a unit.
         health: Whether it can be trusted.
@@ -83,6 +84,7 @@ class Member:
         "models",
         "noted",
         "on_trial",
+        "ours",
         "paces",
         "phase",
         "ready_for",
@@ -104,6 +106,7 @@ class Member:
         self.kind: Kind = instance.kind
         self.endpoint = instance.endpoint
         self.on_trial = False
+        self.ours = False
         self.answers: dict[tuple[str, str], bool] = {}
         self.phase = Phase.JOINING
         self.reason = ""

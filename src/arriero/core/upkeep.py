@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
-from math import inf
 from typing import Literal
 
 from arriero.core import discover
-from arriero.core.assignment import Assignment
+from arriero.core.assignment import Assignment, steps_to
 from arriero.core.events import InstanceChanged, Noted, Notice, UpkeepEnded
 from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
 from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, REQUEST_FAULTS, Failure, FailureKind, Outcome, Success
 from arriero.core.policies.health import ALL_PLACES
+from arriero.core.reminders import Reminders
 from arriero.core.request import CHAT, Attempt, Unit
 from arriero.core.step import Step
 from arriero.core.waiting import Waiting
@@ -42,11 +41,9 @@ class Upkeep:
         self._waiting = waiting
         self._send = send
         self._tell = tell
-        self._timers: list[tuple[float, int, str]] = []
-        self._timer = 0
+        self._reminders = Reminders()
         self._stopped = False
         self._attended: dict[str, Member] = {}
-        self._reminded: dict[str, float] = {}
         self._busy: set[str] = set()
         self._assignment = Assignment(fleet)
         self._gateways: dict[str, Member] = {}
@@ -55,7 +52,7 @@ class Upkeep:
     @property
     def wake_at(self) -> float:
         """When something is due; ``inf`` for never."""
-        return self._timers[0][0] if self._timers else inf
+        return self._reminders.wake_at
 
     def joined(self, member: Member, now: float) -> None:
         """A new member is asked what it is."""
@@ -68,7 +65,7 @@ class Upkeep:
         for known in (self._gateways, self._ready):
             known.pop(member.name, None)
         self._busy.discard(member.name)
-        self._reminded.pop(member.name, None)
+        self._reminders.drop(member.name)
         self._assignment.left(member)
         self._tell(InstanceChanged(member.name, "left", at=now))
 
@@ -85,10 +82,7 @@ class Upkeep:
 
     def wake(self, now: float) -> None:
         """Attend to every member whose time has come."""
-        while self._timers and self._timers[0][0] <= now:
-            at, _, name = heappop(self._timers)
-            if self._reminded.get(name) == at:
-                del self._reminded[name]
+        for name in self._reminders.due(now):
             member = self._fleet.get(name)
             if member is not None:
                 self.attend(member)
@@ -99,10 +93,7 @@ class Upkeep:
 
     def remind(self, member: Member, at: float) -> None:
         """Attend to the member again at a time."""
-        if at < inf and self._reminded.get(member.name) != at:
-            self._reminded[member.name] = at
-            self._timer += 1
-            heappush(self._timers, (at, self._timer, member.name))
+        self._reminders.set(member.name, at)
 
     def attend(self, member: Member) -> None:
         """Look at the member in this turn: a step may be due."""
@@ -198,14 +189,7 @@ class Upkeep:
 
     def _give(self, member: Member, unit: Unit, now: float) -> None:
         """Assign a unit: unload what this process loaded there, load the new one, ask what it holds."""
-        old = member.unit
-        if old is not None and old in member.loaded:
-            member.todo.append(Step("unload", unit=old))
-        member.todo.append(Step("preload", unit=unit))
-        member.todo.append(Step("discover", "resident", unit))
-        known = member.model(unit.model)
-        if known is not None and not known.capabilities:
-            member.todo.append(Step("discover", "details", unit))
+        member.todo += steps_to(member, unit)
         self._assignment.hold(member, unit)
         member.ready_for = None
         self._fleet.touch(member, now)
@@ -219,7 +203,10 @@ class Upkeep:
                 return
         elif attempt.subject in ("resident", "details"):
             member.todo.pop(0)
-            discover.told(member, attempt, outcome)
+            if member.todo and member.todo[0].purpose == "preload":
+                member.ours = discover.shows(member, member.todo[0].unit or Unit(""), outcome) is False
+            else:
+                discover.told(member, attempt, outcome)
             return
         elif isinstance(outcome, Failure):
             self.eject(member, outcome, now)
@@ -244,7 +231,8 @@ class Upkeep:
             self._tell(Noted("generate_only", member.name, now))
         if attempt.purpose == "preload":
             self._fleet.pace(member, unit).observe(outcome, 1)
-        member.loaded.add(unit)
+        if attempt.purpose != "preload" or member.ours:
+            member.loaded.add(unit)
         if member.todo and member.todo[0].unit == unit and member.todo[0].purpose == attempt.purpose:
             member.todo.pop(0)
         self._readmit(member, now)

@@ -8,6 +8,7 @@ from typing import Self
 
 from arriero.config.settings import Settings
 from arriero.core.outcome import Failure, FailureKind
+from arriero.core.policies.models import one
 from arriero.core.request import Content, Message, Request, Unit
 from arriero.errors import ConfigError
 from arriero.inputs.options import BoundOptions, bound_options
@@ -25,7 +26,7 @@ class Binder:
     Attributes:
         template: Makes the prompt from the row's fields; None: the row's prompt as it is.
         system: For rows without their own.
-        model: For rows without their own; ``""``: settled later by the scheduler.
+        model: For rows without their own; ``""`` where there is none.
         options: The user's options as given.
         bound: The same, sorted by who reads them.
         endpoint: For rows without their own.
@@ -122,7 +123,7 @@ class Binder:
                 think=bound.think if row.options and "think" in row.options else self.think,
                 endpoint=endpoint,
             ),
-            unit=self._unit(row.model or self.model, bound),
+            unit=self._unit(row.model, bound),
             row_hash=row.hash,
             size_chars=chars,
             size_bytes=max(len(row.raw), chars),
@@ -137,7 +138,7 @@ class Binder:
 
     def unsent(self, row: Row | BadRow, *, batch: int, round_number: int = 0) -> Request:
         """The request of a result that ends a row without being sent: its place and hash, no content."""
-        model = (row.model if isinstance(row, Row) else None) or self.model
+        model = row.model if isinstance(row, Row) else None
         return Request(
             batch=batch,
             position=row.position,
@@ -188,14 +189,14 @@ class Binder:
             return None
         return self.system
 
-    def _unit(self, model: str, bound: BoundOptions) -> Unit:
+    def _unit(self, model: str | None, bound: BoundOptions) -> Unit:
         """One object for equal units, so that the window does not hold thousands of copies."""
-        key = (model, bound.runner)
+        key = (model, self.model, bound.runner)
         unit = self._units.get(key)
         if unit is None:
             if len(self._units) >= UNITS_KEPT_MAX:
                 self._units.clear()
-            unit = self._units[key] = Unit(model, bound.runner)
+            unit = self._units[key] = one(model or "", self.model, bound.runner)
         return unit
 
     def _family_of(self, row: Row, prompt: str) -> str:

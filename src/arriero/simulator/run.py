@@ -114,7 +114,7 @@ class Run:
             session.engine,
             session.feeds,
             session,
-            done=session.done,
+            after_turn=session.after_turn,
             observe=session.observe,
             beat_s=BEAT_S if self.world.gaps else inf,
         )

@@ -115,8 +115,8 @@ class Session:
         """Show what happened."""
         self.watch.happened(self, event)
 
-    def done(self) -> bool:
-        """Whether the loop may end: everything has, or it was drained."""
+    def after_turn(self) -> bool:
+        """Look on; whether the loop may end: everything has, or it was drained."""
         scheduler = self.scheduler
         self.watch.turned(self)
         if scheduler.stop_reason and not scheduler.draining:

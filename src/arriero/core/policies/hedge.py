@@ -12,7 +12,7 @@ Hedge: TypeAlias = Callable[[Attempt, Instance, float], bool]
 """``hedge(running, instance, now)``: whether ``running`` gets a second attempt on a free slot of ``instance``.
 
 Asked only when nothing better waits for that slot, the request has one attempt running and ``instance``
-is not where it runs; ``now`` is monotonic seconds.
+is not where it runs; ``now`` is monotonic seconds. With ``never`` as the only policy nothing asks yet.
 """
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from arriero.core.request import Request, Unit
+from arriero.core.request import Scalar, Unit
 
 
-def one(request: Request, default_model: str) -> Unit:
-    """The model the row names, else the batch's own; runner options stay the row's.
+def one(own_model: str, default_model: str, options: tuple[tuple[str, Scalar], ...]) -> Unit:
+    """The model that the row names, else the batch's own; runner options are the row's.
 
     Args:
-        request: The request, bound or not (``unit.model`` is ``""`` where the row names none).
+        own_model: The row's own; ``""`` where it names none.
         default_model: Model of the batch, as the servers know it; ``""`` if it has none either.
+        options: Runner options, sorted by name.
 
     Returns:
         The unit; its model is ``""`` only if neither names one.
     """
-    if request.unit.model:
-        return request.unit
-    return msgspec.structs.replace(request.unit, model=default_model)
+    return Unit(own_model or default_model, options)
