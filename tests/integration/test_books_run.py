@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from fake_ollama import Fault, Speed, prompt_hash
+from fake_ollama import INSTANT, Fault, Speed, prompt_hash
 from running import (
     Running,
     arriero,
@@ -109,7 +109,7 @@ def test_no_prompt_answer_key_or_servers_text_is_heard_where_it_should_not_be(tm
         Fault("status", at=(2,), status=500, text=TEXT),
         Fault("status", contains="2718 9", status=400, text=TEXT),
     ]
-    with fake_fleet(2, api_key=KEY, faults=faults, speed=Speed(decode_tokens_per_s=300.0)) as fleet:
+    with fake_fleet(2, api_key=KEY, faults=faults, speed=Speed(decode_tokens_per_s=30.0)) as fleet:
         fleet_file = f'[[instance]]\nurl = "{fleet.urls[0]}"\napi_key_env = "MY_KEY"\n'
         (tmp_path / "arriero.toml").write_text(fleet_file)
         words, env = ("run", "prompts.txt", "--display", "json"), {"MY_KEY": KEY}
@@ -117,6 +117,7 @@ def test_no_prompt_answer_key_or_servers_text_is_heard_where_it_should_not_be(tm
             wait_committed(tmp_path, 5, running)
             seen = command_lines(running) + arriero(tmp_path, "status", "--json").out
             stopped = running.end(signal.SIGINT)
+        fleet.servers[0].speed = INSTANT
         shown = arriero(tmp_path, "status").out
         done = arriero(tmp_path, *words, "--json", env=env)
         verified = arriero(tmp_path, "verify")

@@ -96,7 +96,7 @@ def test_a_status_after_the_end_tells_the_same_as_the_summary(folder: Path) -> N
 
 
 def test_results_are_read_at_any_moment_also_those_of_a_batch_that_was_killed(folder: Path) -> None:
-    with fake_fleet(2, speed=SLOW) as fleet:
+    with fake_fleet(2, speed=Speed(decode_tokens_per_s=30.0)) as fleet:
         with started(folder, "run", "prompts.txt", *fleet.flags) as running:
             wait_committed(folder, 5, running)
             live = arriero(folder, "results")
