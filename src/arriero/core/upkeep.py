@@ -229,7 +229,7 @@ class Upkeep:
         if member.on_trial:
             member.on_trial = False
             self._tell(Noted("generate_only", member.name, now))
-        if attempt.purpose == "preload":
+        if attempt.purpose == "preload" and member.ours:  # what was resident took no time to load
             self._fleet.pace(member, unit).observe(outcome, 1)
         if attempt.purpose != "preload" or member.ours:
             member.loaded.add(unit)
