@@ -25,7 +25,6 @@ def test_two_refusals_or_five_errors_in_a_row_eject():
 
         assert [health.failed(kind, 0.0, 1.0) for _ in range(count)] == [False] * (count - 1) + [True]
         assert health.ejected
-        assert health.streak() == count
         assert health.reason is kind
 
 
@@ -43,7 +42,6 @@ def test_a_success_forgives_what_came_before():
         health.succeeded(0.0)
 
     assert not health.ejected
-    assert health.streak() == 0
 
 
 def test_a_fast_failure_closes_a_place_for_as_long_as_a_success_would_take_at_most():
@@ -168,7 +166,6 @@ def test_what_is_not_the_instances_fault_changes_nothing(kind):
 
     assert not any(health.failed(kind, 0.0, 1.0) for _ in range(20))
     assert health.closed(0.0) == 0
-    assert health.streak() == 0
 
 
 def test_an_overloaded_server_is_left_alone_for_as_long_as_it_asks():
@@ -178,7 +175,6 @@ def test_an_overloaded_server_is_left_alone_for_as_long_as_it_asks():
     assert health.closed(29.9) == ALL_PLACES
     assert health.next_change(1.0) == 30.0
     assert health.closed(30.0) == 0
-    assert health.streak() == 0
 
 
 def test_an_overloaded_server_that_names_no_time_is_asked_ever_more_rarely():

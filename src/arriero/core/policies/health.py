@@ -69,7 +69,6 @@ class Health:
         self.reason: FailureKind | None = None
         self.down_since: float | None = None
         self._score = 0
-        self._streak = 0
         self._overloads = 0
         self._wait_s = WAIT_S
         self._failed_probes = 0
@@ -97,7 +96,7 @@ class Health:
             began: The answer had begun, so the instance was at work.
 
         Returns:
-            Whether this failure ejected the instance (paused, for a gateway): the ``streak`` is refunded
+            Whether this failure ejected the instance (paused, for a gateway): what it was charged with since a success is refunded
             and what has not begun there is taken back. Failures of what still ran there return False
             while ``down``, and are refunded too.
         """
@@ -105,11 +104,9 @@ class Health:
             self._overloaded(now, retry_after_s)
             return False
         if kind in HARD_FAULTS:
-            self._streak += 1
             return self.eject(now, kind)
         if kind not in INSTANCE_FAULTS:
             return False
-        self._streak += 1
         # What a gateway cannot reach is one of several servers.
         self._score += HARD_SCORE if kind in _SILENT and not began and not self.gateway else 1
         if self.down(now):
@@ -187,10 +184,6 @@ class Health:
         """Attempts allowed since its re-admission (1, 2, 4 …); 0 while ejected, None for no cap."""
         return 0 if self.ejected else self._cap
 
-    def streak(self) -> int:
-        """Failures since the last success that are the instance's: what an ejection refunds."""
-        return self._streak
-
     def probe_timeout_s(self, load_s: float) -> float:
         """Seconds the next probe may take: 10 and the load of the model, doubled with each failed probe, at most 600."""
         return min(PROBE_MOST_S, (PROBE_S + load_s) * 2.0 ** min(self._failed_probes, 16))
@@ -226,7 +219,7 @@ class Health:
         heapify(self._reopen_at)
 
     def _forgive(self) -> None:
-        self._score = self._streak = self._overloads = 0
+        self._score = self._overloads = 0
 
     def _overloaded(self, now: float, retry_after_s: float | None) -> None:
         """Pause as long as the server asks, else 0.5 s doubled with each overload in a row.

@@ -27,23 +27,18 @@ MARGIN_TOKENS = 32.0
 """Safety margin whatever the size: a chat template with its default system prompt (30 tokens for SmolLM2)."""
 
 
-def room_tokens(
-    context_tokens: int | None, request: Request, lengths: Lengths, *, counted: int | None = None
-) -> tuple[int, bool]:
+def room_tokens(context_tokens: int | None, request: Request, lengths: Lengths) -> tuple[int, bool]:
     """Output tokens to allow where the request names no number: what its prompt leaves of the context.
 
     Args:
         context_tokens: Context of the unit there; None if unknown.
         request: The request.
         lengths: What has been learned about prompts.
-        counted: Prompt tokens as a server counted them for this very request; None before that.
 
     Returns:
         The number, always positive (Ollama runs without end at 0), and whether the context is unknown.
     """
     if context_tokens is None:
         return CONTEXT_UNKNOWN_TOKENS, True
-    if counted is not None:
-        return max(1, context_tokens - counted), False
     prompt = lengths.prompt_tokens(request) * (1.0 + MARGIN_SHARE) + MARGIN_TOKENS
     return max(1, context_tokens // ROOM_LEAST, floor(context_tokens - prompt)), False
