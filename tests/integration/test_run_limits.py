@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake_ollama import Entry, Speed, peak_overlap
-from running import Fleet, arriero, assert_answered, fake_fleet, prompts, read_results, write_prompts
+from running import Ended, Fleet, arriero, assert_answered, fake_fleet, prompts, read_results, write_prompts
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -51,7 +51,7 @@ def test_auto_finds_the_slots_of_each_instance_and_fills_them(folder: Path) -> N
     assert [peak_overlap(server.log.requests()) for server in fleet.servers] == [1, 2, 4]
     assert all(one["slots"] < one["limit"] <= one["slots"] + 4 for one in told["instances"])
     assert all(most <= 2 * (one["limit"] + 2) for most, one in zip(most_on(fleet), told["instances"], strict=True))
-    assert "slots" not in done.err, "a limit that is learned needs no advice"
+    assert "slots      7 can run at once (1 + 2 + 4), learned" in done.err
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,45 @@ def test_a_limit_of_the_fleet_file_holds_on_each_instance(folder: Path, limit: s
     assert most_on(fleet)[1] == most[1]
 
 
+def slots_said(ended: Ended) -> list[str]:
+    """What the summary says of the slots."""
+    return [line[11:] for line in ended.err.splitlines() if line.startswith("slots ")]
+
+
 def test_the_summary_says_when_too_many_were_allowed_once_enough_was_seen(folder: Path) -> None:
     with fake_fleet(4, speed=SLOW) as fleet:
         high = arriero(folder, "run", "prompts.txt", "-c", "12", *fleet.flags)
         few = arriero(folder, "run", "prompts.txt", "-o", "few.json", "-c", "30", "--first", "10", *fleet.flags)
 
-    assert "4 can run at once, -c 12 parks 8" in high.err
-    assert "parks" not in few.err, "ten requests say nothing about thirty"
+    assert slots_said(high) == ["4 can run at once, -c 12 parks 8"]
+    assert slots_said(few) == [], "ten requests say nothing about thirty"
+
+
+ALL_OF = "at least {0} can run at once, all that -c {0} allows: more may fit"
+
+
+@pytest.mark.parametrize(
+    ("flag", "rows", "allowed"),
+    [  # where the first requests are sent is decided by speed, so that one or the other sentence is true
+        ("2", 25, [["at least 3 can run at once, -c 2 leaves 1 or more idle"], [ALL_OF.format(2)]]),
+        ("7", 25, [[], [ALL_OF.format(7)]]),
+        ("30", 10, [[]]),
+        ("30", 80, [["7 can run at once, -c 30 parks 23"]]),
+    ],
+)
+def test_a_fleet_that_was_not_tried_in_full_is_told_as_a_least_or_not_at_all(
+    folder: Path, flag: str, rows: int, allowed: list[list[str]]
+) -> None:
+    with fake_fleet(1, 2, 4, speed=SLOW) as fleet:
+        done = arriero(folder, "run", "prompts.txt", "-c", flag, "--first", str(rows), *fleet.flags)
+
+    assert done.code == 0, done.err
+    assert slots_said(done) in allowed
+
+
+def test_a_fleet_that_an_earlier_batch_has_tried_in_full_is_a_fact_in_the_next(folder: Path) -> None:
+    with fake_fleet(4, speed=SLOW) as fleet:
+        arriero(folder, "run", "prompts.txt", *fleet.flags)
+        few = arriero(folder, "run", "prompts.txt", "-o", "few.json", "-c", "2", "--first", "10", *fleet.flags)
+
+    assert slots_said(few) == ["4 can run at once, -c 2 leaves 2 idle"]

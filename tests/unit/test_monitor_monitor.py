@@ -258,6 +258,7 @@ def test_the_json_of_a_snapshot_begins_as_status_json_is_promised():
         "in_flight",
         "limit",
         "slots",
+        "slots_tested",
         "rate_per_s",
         "output_tokens_per_s",
         "p50_s",

@@ -1,5 +1,3 @@
-import pytest
-
 from arriero.core.batch import Counts
 from arriero.core.request import Unit
 from arriero.monitor.snapshot import InstanceSnapshot, Snapshot, unit_words
@@ -11,18 +9,7 @@ def test_a_unit_is_told_with_the_options_that_make_it_one():
     assert unit_words(None) is None
 
 
-@pytest.mark.parametrize(
-    ("instances", "slots"),
-    [
-        ([], None),
-        ([(4, 10), (3, 10)], 7),
-        ([(4, 10), (None, 10)], None),
-        ([(4, 10), (None, 0)], 4),
-    ],
-)
-def test_the_slots_of_the_fleet_are_known_when_those_of_all_that_answered_are(instances, slots):
-    fleet = tuple(InstanceSnapshot(name="", slots=known, succeeded=count, in_flight=1) for known, count in instances)
-    snapshot = Snapshot(state="running", counts=Counts(), instances=fleet)
+def test_what_is_in_flight_is_so_over_the_fleet():
+    fleet = tuple(InstanceSnapshot(name="", in_flight=here) for here in (1, 0, 3))
 
-    assert snapshot.slots == slots
-    assert snapshot.in_flight == len(instances)
+    assert Snapshot(state="running", counts=Counts(), instances=fleet).in_flight == 4

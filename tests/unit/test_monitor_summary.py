@@ -1,15 +1,13 @@
-import pytest
-
 from arriero.core.batch import Counts
 from arriero.core.instance import Concurrency
 from arriero.monitor.snapshot import InstanceSnapshot, Note, Snapshot, Tokens
-from arriero.monitor.summary import resume_hint, slots_advice, summary
+from arriero.monitor.summary import resume_hint, summary
 
 FINISHED = Snapshot(
     state="finished",
     counts=Counts(total=1000, succeeded=990, failed=10),
     rate_per_s=10.0,
-    instances=(InstanceSnapshot(name="gpu-01", slots=37, succeeded=990),),
+    instances=(InstanceSnapshot(name="gpu-01", slots=37, slots_tested=True, succeeded=990),),
     makespan_s=100.0,
     p50_s=3.9,
     p95_s=11.23,
@@ -63,46 +61,6 @@ def test_sentences_of_the_caller_stand_among_the_notes():
     )
 
     assert lines[-2:] == ["note       num_ctx 5000 is rounded up to 5120", "output     standard output"]
-
-
-@pytest.mark.parametrize(
-    ("slots", "concurrency", "instances", "words"),
-    [
-        (37, Concurrency(12, learned=False), 1, "37 can run at once, -c 12 leaves 25 idle"),
-        (37, Concurrency(100, learned=False), 1, "37 can run at once, -c 100 parks 63"),
-        (12, Concurrency(per_instance=2, learned=False), 4, "12 can run at once, -c 2x leaves 4 idle"),
-        (12, Concurrency(per_instance=4, learned=False), 4, "12 can run at once, -c 4x parks 4"),
-        (37, Concurrency(16), 1, "37 can run at once, -c auto:16 leaves 21 idle"),
-        (37, Concurrency(64), 1, ""),
-        (37, Concurrency(), 1, ""),
-        (12, Concurrency(12, learned=False), 1, ""),
-        (None, Concurrency(12, learned=False), 1, ""),
-    ],
-)
-def test_the_advice_says_whether_c_fits_the_slots(slots, concurrency, instances, words):
-    assert slots_advice(slots, concurrency, instances=instances) == words
-
-
-@pytest.mark.parametrize(
-    ("answered", "restored", "seen"),
-    [
-        ((3, 6), 0, True),  # three answers a slot
-        ((3, 5), 0, False),
-        ((20, 4), 0, True),  # twice as many as -c lets run
-        ((20, 4), 1, False),
-        ((90, 0), 0, False),  # nothing is known of the second instance
-    ],
-)
-def test_a_first_guess_of_the_slots_is_no_advice(answered, restored, seen):
-    instances = tuple(
-        InstanceSnapshot(name=str(slots), slots=slots, succeeded=count)
-        for slots, count in zip((1, 2), answered, strict=True)
-    )
-    counts = Counts(total=100, succeeded=sum(answered))
-    snapshot = Snapshot(state="finished", counts=counts, instances=instances, restored=restored)
-    said = summary(snapshot, target="r", written=[], concurrency=Concurrency(12, learned=False))
-
-    assert any(line.startswith("slots ") for line in said) == seen
 
 
 def test_the_resume_hint_is_the_exact_command():

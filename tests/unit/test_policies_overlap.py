@@ -251,3 +251,34 @@ def test_a_queue_out_of_order_costs_a_few_places_at_most(live):
 
 def test_where_only_ends_are_told_a_probe_waits_for_the_ends_of_what_it_sent():
     assert ClosedLoop(Overlap(), 32, live=False).run(120) >= 30
+
+
+def after(limit, slots, cap, requests, *, seed, live, timings):
+    """The limit once so many requests have ended, of as many as ``cap`` in flight."""
+    ClosedLoop(limit, slots, seed=seed, live=live, timings=timings, cap=cap).run(requests)
+    return limit
+
+
+@pytest.mark.parametrize("slots", [2, 4, 7])
+@pytest.mark.parametrize(("live", "timings"), [(True, True), (True, False), (False, True)])
+def test_slots_are_told_as_a_fact_only_where_more_was_sent_and_no_more_ran(slots, live, timings):
+    for seed, requests in enumerate((10, 25, 25, 60, 60)):
+        more = after(Unbounded(), slots, slots + 3, requests, seed=seed, live=live, timings=timings)
+        assert more.slots == slots or not more.tested
+    assert more.tested
+    for cap in (slots - 1, slots):
+        assert not after(Unbounded(), slots, cap, 60, seed=1, live=live, timings=timings).tested
+
+
+def test_slots_that_are_only_guessed_are_never_a_fact():
+    assert not after(Unbounded(), 4, 30, 200, seed=1, live=False, timings=False).tested
+
+
+def test_remembered_slots_stay_a_fact_until_something_else_is_seen():
+    known = Unbounded(slots=4, tested=True)
+    assert after(known, 4, 2, 30, seed=1, live=True, timings=True).tested
+    assert not after(Unbounded(slots=4), 4, 2, 30, seed=1, live=True, timings=True).tested
+
+    more = Unbounded(slots=4, tested=True)
+    assert after(more, 8, 8, 60, seed=1, live=True, timings=True).slots > 4
+    assert not more.tested

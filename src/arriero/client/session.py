@@ -125,6 +125,7 @@ class Session:
             in_flight=member.in_flight,
             limit=allowed if learned else None,
             slots=None if limit is None else limit.slots,
+            slots_tested=limit is not None and limit.tested,
         )
 
     def _known_enough(self) -> bool:

@@ -92,8 +92,14 @@ class Fleet:
         limit = member.limits.get(unit)
         if limit is None:
             known = member.recall(unit)
-            slots = None if known is None else known.slots
-            limit = limit_for(member.instance, member.backend, member.kind, slots, self.concurrency.learned)
+            limit = limit_for(
+                member.instance,
+                member.backend,
+                member.kind,
+                None if known is None else known.slots,
+                self.concurrency.learned,
+                tested=known is not None and known.tested,
+            )
             if member.rtt_s is not None:
                 limit.round_trip(member.rtt_s)
             member.limits[unit] = limit
@@ -102,10 +108,11 @@ class Fleet:
     def bound(self, member: Member, limit: InstanceLimit, now: float) -> None:
         """The user set new bounds for one instance; what was learned there begins anew inside them."""
         member.instance = structs.replace(member.instance, limit=limit)
-        slots = {unit: known.slots for unit, known in member.limits.items()}
         member.limits = {
-            unit: limit_for(member.instance, member.backend, member.kind, known, learned=True)
-            for unit, known in slots.items()
+            unit: limit_for(
+                member.instance, member.backend, member.kind, known.slots, learned=True, tested=known.tested
+            )
+            for unit, known in member.limits.items()
         }
         self.touch(member, now)
 

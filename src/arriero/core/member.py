@@ -200,10 +200,18 @@ class Member:
         return [self._served(unit, pace) for unit, pace in self.paces.items() if pace.answers]
 
     def _served(self, unit: Unit, pace: Pace) -> Served:
-        before, slots = self.recall(unit), self.limits[unit].slots
-        if before is not None and self.instance.limit is not None:
-            slots = max(slots, before.slots)  # the operator's bound hides what lies above it
-        return Served(unit=unit, digest=self.digest(unit), slots=slots, token_s=pace.token_s, load_s=pace.load_s)
+        before, limit = self.recall(unit), self.limits[unit]
+        slots, tested = limit.slots, limit.tested
+        if before is not None and self.instance.limit is not None and before.slots > slots:
+            slots, tested = before.slots, before.tested  # the operator's bound hides what lies above it
+        return Served(
+            unit=unit,
+            digest=self.digest(unit),
+            slots=slots,
+            tested=tested,
+            token_s=pace.token_s,
+            load_s=pace.load_s,
+        )
 
     def context_tokens(self, unit: Unit) -> int | None:
         """Context of the unit there; None if unknown.

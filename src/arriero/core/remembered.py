@@ -22,6 +22,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         digest: Content digest of the model there; another build under the same name is another unit. ``""`` where the
             server gives none.
         slots: Attempts that ran there at the same moment at most; 1 if nothing was seen.
+        tested: Whether they were all there are: more were sent for long enough, and no more ran.
         token_s: Seconds an output token takes while nothing else runs there; 0 if unknown.
         load_s: Seconds a load took; 0 if none was seen.
     """
@@ -29,6 +30,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unit: Unit
     digest: str = ""
     slots: int = 1
+    tested: bool = False
     token_s: float = 0.0
     load_s: float = 0.0
 

@@ -19,6 +19,7 @@ class InstanceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         in_flight: Attempts there now.
         limit: Attempts allowed there now; None for no bound.
         slots: Places it has, as far as learned; None if unknown.
+        slots_tested: Whether these are all it has: more were sent there for long enough, and no more ran.
         rate_per_s: Requests ended there a second, in the last 30 s.
         output_tokens_per_s: Output tokens a second in the last 30 s.
         p50_s: Median latency of its answers.
@@ -35,6 +36,7 @@ class InstanceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     limit: int | None = None
     slots: int | None = None
+    slots_tested: bool = False
     rate_per_s: float = 0.0
     output_tokens_per_s: float = 0.0
     p50_s: float | None = None
@@ -112,12 +114,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def in_flight(self) -> int:
         """Attempts in flight over the fleet."""
         return sum(instance.in_flight for instance in self.instances)
-
-    @property
-    def slots(self) -> int | None:
-        """Places over the fleet; None unless those of every instance that answered are known."""
-        known = [instance.slots for instance in self.instances if instance.succeeded]
-        return sum(slots for slots in known if slots) if known and all(known) else None
 
 
 def unit_words(unit: Unit | None) -> str | None:

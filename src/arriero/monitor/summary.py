@@ -7,14 +7,12 @@ from collections.abc import Sequence
 
 from arriero.core.batch import BatchStatus
 from arriero.core.instance import Concurrency
+from arriero.monitor.advice import slots_advice
 from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Snapshot
 from arriero.monitor.words import duration_words, note_words, number_words, plural
 
 _LABEL_CHARS = 11
-
-ANSWERS_A_SLOT = 3
-"""Answers that an instance must have given for each of its slots before they are worth a word."""
 
 
 def summary(
@@ -42,8 +40,8 @@ def summary(
     if cut:
         are = "is" if cut == 1 else "are"
         lines.append(_line("cut", f"{plural(cut, 'answer')} {are} cut at the token limit (finish_reason length)"))
-    advice = slots_advice(snapshot.slots, concurrency, instances=len(snapshot.instances))
-    if advice and slots_seen(snapshot, concurrency):
+    advice = slots_advice(snapshot, concurrency)
+    if advice:
         lines.append(_line("slots", advice))
     lines += [_line("note", note_words(note)) for note in snapshot.notes]
     lines += [_line("note", safe_text(sentence)) for sentence in said]
@@ -62,56 +60,9 @@ def _head(snapshot: Snapshot) -> list[str]:
     return [_counts(snapshot), *before, _speed(snapshot), *_latency(snapshot)]
 
 
-def slots_advice(slots: int | None, concurrency: Concurrency, *, instances: int) -> str:
-    """Whether ``-c`` was too low or too high in slots; empty if it fitted, or if the slots are not known.
-
-    Args:
-        slots: Places of the fleet as far as learned.
-        concurrency: ``-c``; a learned one without bound is never wrong.
-        instances: Instances in the fleet, for ``-c 3x``.
-    """
-    flag = _flag(concurrency)
-    total = _total(concurrency, instances)
-    if slots is None or total is None or slots == total:
-        return ""
-    if slots > total:
-        return f"{slots:,} can run at once, {flag} leaves {slots - total:,} idle"
-    return "" if concurrency.learned else f"{slots:,} can run at once, {flag} parks {total - slots:,}"
-
-
-def slots_seen(snapshot: Snapshot, concurrency: Concurrency) -> bool:
-    """Whether the slots learned are more than a first guess.
-
-    Each usable instance must have answered, and either ``ANSWERS_A_SLOT`` requests a slot, or the fleet twice as many
-    as ``-c`` lets run at once.
-
-    Args:
-        snapshot: The last one.
-        concurrency: ``-c``.
-    """
-    usable = [instance for instance in snapshot.instances if instance.state == "ok"]
-    if not all(instance.succeeded for instance in usable):
-        return False
-    if all(instance.succeeded >= ANSWERS_A_SLOT * (instance.slots or 1) for instance in usable):
-        return True
-    total = _total(concurrency, len(snapshot.instances))
-    return total is not None and snapshot.counts.finished - snapshot.restored >= 2 * total
-
-
-def _total(concurrency: Concurrency, instances: int) -> int | None:
-    """Requests that ``-c`` lets run at once; None for no bound."""
-    return concurrency.total if concurrency.per_instance is None else concurrency.per_instance * instances
-
-
 def resume_hint(command: Sequence[str]) -> str:
     """The exact command that goes on with a batch that was stopped, quoted for a shell."""
     return _line("resume", _command(command))
-
-
-def _flag(concurrency: Concurrency) -> str:
-    if concurrency.per_instance is not None:
-        return f"-c {concurrency.per_instance}x"
-    return f"-c auto:{concurrency.total}" if concurrency.learned else f"-c {concurrency.total}"
 
 
 def _counts(snapshot: Snapshot) -> str:

@@ -24,6 +24,7 @@ class InstanceView(NamedTuple):
     in_flight: int
     limit: int | None
     slots: int | None
+    slots_tested: bool = False
 
 
 class Tally:
@@ -80,6 +81,7 @@ class Tally:
             in_flight=view.in_flight,
             limit=view.limit,
             slots=view.slots,
+            slots_tested=view.slots_tested,
             rate_per_s=round(rate_per_s, 3),
             output_tokens_per_s=round(output_tokens_per_s, 3),
             p50_s=rounded(self.latency.percentile(50)),

@@ -30,6 +30,11 @@ class Limit(Protocol):
         ...
 
     @property
+    def tested(self) -> bool:
+        """Whether ``slots`` are all there are, and not only as many as were tried."""
+        ...
+
+    @property
     def in_one_piece(self) -> bool:
         """Whether answers cannot be seen overlapping there, so that ``slots`` may be too few."""
         ...
@@ -75,6 +80,11 @@ class _Observed:
         return self._observer.slots
 
     @property
+    def tested(self) -> bool:
+        """Whether they are all there are, and not only as many as were tried."""
+        return self._observer.tested
+
+    @property
     def in_one_piece(self) -> bool:
         """Whether answers cannot be seen overlapping there."""
         return self._observer.in_one_piece
@@ -90,11 +100,12 @@ class Fixed(_Observed):
     Args:
         n: The number.
         slots: Places as remembered.
+        tested: See ``Overlap``.
         ladder: See ``Overlap``.
     """
 
-    def __init__(self, n: int, *, slots: int = 1, ladder: bool = False) -> None:
-        super().__init__(Overlap(most=n, slots=min(slots, n), ladder=ladder))
+    def __init__(self, n: int, *, slots: int = 1, tested: bool = False, ladder: bool = False) -> None:
+        super().__init__(Overlap(most=n, slots=min(slots, n), tested=tested and slots <= n, ladder=ladder))
         self._n = n
 
     def limit(self, now: float) -> int:
@@ -107,11 +118,12 @@ class Unbounded(_Observed):
 
     Args:
         slots: Places as remembered.
+        tested: See ``Overlap``.
         ladder: See ``Overlap``.
     """
 
-    def __init__(self, *, slots: int = 1, ladder: bool = False) -> None:
-        super().__init__(Overlap(most=UNBOUNDED, slots=slots, ladder=ladder))
+    def __init__(self, *, slots: int = 1, tested: bool = False, ladder: bool = False) -> None:
+        super().__init__(Overlap(most=UNBOUNDED, slots=slots, tested=tested, ladder=ladder))
 
     def limit(self, now: float) -> int:
         """``UNBOUNDED``."""
@@ -124,6 +136,7 @@ def limit_for(
     kind: Literal["auto", "server", "gateway"],
     remembered_slots: int | None,
     learned: bool,
+    tested: bool = False,
 ) -> Limit:
     """The limit of one instance for one unit.
 
@@ -133,6 +146,7 @@ def limit_for(
         kind: What it is, as discovered.
         remembered_slots: Slots of this unit there from an earlier batch; None if unknown.
         learned: False where ``-c N`` shares a fixed total over the fleet.
+        tested: Whether the remembered slots were all there are.
 
     Returns:
         ``Fixed`` for an operator's number, ``Overlap`` within an operator's or the default bounds,
@@ -144,18 +158,20 @@ def limit_for(
     slots = remembered_slots or 1
     bounds = instance.limit
     if bounds is not None and bounds.fixed:
-        return Fixed(bounds.most, slots=slots, ladder=ladder)
+        return Fixed(bounds.most, slots=slots, tested=tested, ladder=ladder)
     if bounds is not None:
         return Overlap(
             least=bounds.least,
             start=bounds.start,
             most=bounds.most,
             slots=min(slots, bounds.most),
+            tested=tested and slots <= bounds.most,
             ladder=ladder,
             gateway=gateway,
         )
     if not learned:
-        return Unbounded(slots=slots, ladder=ladder)
+        return Unbounded(slots=slots, tested=tested, ladder=ladder)
     most = MOST_OPENAI if backend == "openai" or gateway else MOST_OLLAMA
     start = GATEWAY_START if gateway else 2
-    return Overlap(start=start, most=most, slots=min(slots, most), ladder=ladder, gateway=gateway)
+    told = tested and slots <= most
+    return Overlap(start=start, most=most, slots=min(slots, most), tested=told, ladder=ladder, gateway=gateway)

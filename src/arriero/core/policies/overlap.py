@@ -14,6 +14,9 @@ from arriero.core.policies.sample import Sample
 PATIENCE = 4
 """Full-load observations without a new slot that end a probe; 2 ends it early (0.961 against 0.972), 8 parks longer."""
 
+TESTED = 8
+"""Observations with more there than its slots, and at least two a slot, before the slots are told as a fact."""
+
 TIE_LEAST_S, TIE_MOST_S = 0.010, 0.050
 """Two moments closer than a round trip, within these bounds, may have been the other way round; 1 ms parked 3.0, not 1.7."""
 
@@ -61,6 +64,7 @@ class Overlap:
         start: Where it starts; 2 is right for Ollama's default of one slot.
         most: Never above.
         slots: As remembered; 1 if nothing is.
+        tested: Whether those slots were told as a fact.
         rtt_s: Round trip as measured; None if it was not.
         ladder: Climb by throughput where answers cannot be seen to overlap.
         gateway: It hides several servers: more spare.
@@ -73,12 +77,16 @@ class Overlap:
         start: int = 2,
         most: int = 64,
         slots: int = 1,
+        tested: bool = False,
         rtt_s: float | None = None,
         ladder: bool = False,
         gateway: bool = False,
     ) -> None:
         self._least, self._most = least, most
         self._slots = slots
+        self._told = tested
+        self._pressed = 0
+        self._guessed = False
         self._current = max(start, slots + 1)
         self._ladder = Ladder() if ladder else None
         self._gateway = gateway
@@ -102,6 +110,13 @@ class Overlap:
     def slots(self) -> int:
         """Places open to us there, as far as seen."""
         return self._slots
+
+    @property
+    def tested(self) -> bool:
+        """Whether ``slots`` are all there are: more were there for long enough, and no more of them ran."""
+        if self._guessed or self.in_one_piece:
+            return False
+        return self._told or self._pressed >= max(TESTED, 2 * self._slots)
 
     @property
     def in_one_piece(self) -> bool:
@@ -156,6 +171,7 @@ class Overlap:
             # No times to learn from: it held its slot at no moment for sure.
             self._points.settle(attempt, now, now, streamed=this.first is not None)
             return
+        self._guessed = this.first is None and sample.held_s is None
         begun = self._begun(this, now, sample)
         self._points.settle(attempt, begun, now - self._tie_s, streamed=this.first is not None)
         if this.first is None:
@@ -212,12 +228,14 @@ class Overlap:
             self._points.add(point)
             self._quiet += point.full
         self._update(now)
+        self._pressed += point.present > self._slots
 
     def _update(self, now: float) -> None:
         """Slots up at once, down only after a whole window; the limit follows, doubling its probe while it finds slots."""
         seen = self._points.seen
         if seen != self._slots and (seen > self._slots or self._points.full >= WINDOW):
             self._slots = max(1, seen)
+            self._told, self._pressed = False, 0
             self._spare = self._spare_now()
         spare = self._spare
         if self._slots >= self._current:  # all that was sent ran: is there more room?
