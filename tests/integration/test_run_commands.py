@@ -170,6 +170,39 @@ def test_a_dry_run_counts_shows_three_requests_with_their_options_and_sends_and_
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_dry_run_shows_the_system_prompt_and_no_more_requests_than_would_be_sent(folder: Path) -> None:
+    with fake_fleet(1) as fleet:
+        told = arriero(folder, "run", "prompts.txt", *fleet.flags, "--first", "2", "-s", "Be brief.", "--dry-run")
+
+    assert told.code == 0, told.err
+    assert ASKED[1] in told.out
+    assert ASKED[2] not in told.out
+    assert [line for line in told.out.splitlines() if line == "system     Be brief."] == ["system     Be brief."] * 2
+
+
+def test_a_dry_run_ends_with_what_the_run_would_end_with(folder: Path) -> None:
+    (folder / "taken.json").write_text("[]")
+    nowhere = ("-i", f"http://127.0.0.1:{free_ports(1)}")
+    with fake_fleet(1, 1) as fleet:
+        for words in (
+            (*fleet.flags, "-m", "nowhere:7b"),
+            (*nowhere, "-m", "mistral:7b"),
+            (*fleet.flags, "-o", "taken.json"),
+            (*fleet.flags, "-o", "no/such/results.json"),
+        ):
+            dry = arriero(folder, "run", "prompts.txt", *words, "--dry-run")
+            real = arriero(folder, "run", "prompts.txt", *words)
+
+            assert dry.code == real.code > 0
+            error = real.err[real.err.index("error: ") :]
+            assert dry.err == error
+            assert "request 1" in dry.out, "what can be told is told"
+        as_json = arriero(folder, "run", "prompts.txt", *words, "--dry-run", "--json")
+
+    assert as_json.code == real.code
+    assert as_json.json["error"]["message"] in error
+
+
 def test_a_system_prompt_a_template_and_options_reach_the_server_as_given(folder: Path) -> None:
     with fake_fleet(2) as fleet:
         done = arriero(

@@ -35,8 +35,11 @@ def _run(words: tuple[str, ...], json: bool | None, dry_run: bool | None, **give
     from arriero import client  # noqa: PLC0415 - heavy; help and usage errors do without
 
     _warn(settings)
-    answer(client.dry_run(settings), as_json=bool(json))
-    return 0
+    told, refusal = client.dry_run(settings)
+    answer(told, as_json=bool(json))
+    if refusal is None:
+        return 0
+    return refusal.exit_code if json else fail(refusal, form="text")  # the object says it already
 
 
 def _resume(output: str, journal: str | None, json: bool | None, **given: object) -> int:

@@ -81,7 +81,12 @@ def fleet_ps(settings: Settings) -> FleetView:
 async def _view(settings: Settings) -> FleetView:
     async with Session(settings, uuid.uuid4().hex[:12], settings.instances) as session:
         await session.drive({}, Nowhere(), after_turn=lambda: session.scheduler.settled)
-        return FleetView(instances=tuple(_state(member) for member in session.scheduler.fleet))
+        return fleet_view(session.scheduler.fleet)
+
+
+def fleet_view(fleet: Fleet) -> FleetView:
+    """What the instances of a fleet are and have, as far as they have told."""
+    return FleetView(instances=tuple(_state(member) for member in fleet))
 
 
 def require_usable(fleet: Fleet) -> None:
