@@ -199,3 +199,32 @@ def test_after_a_kill_what_an_ejection_refunded_is_not_counted_again(tmp_path: P
     assert again.code == 0, again.err
     assert_answered(read_results(tmp_path), asked)
     assert_verified(tmp_path)
+
+
+@pytest.mark.timeout(30)
+def test_verify_finds_nothing_wrong_with_a_batch_that_runs_and_with_one_that_was_killed(tmp_path: Path) -> None:
+    write_prompts(tmp_path, 60)
+    with fake_fleet(2, speed=Speed(decode_tokens_per_s=150.0)) as fleet:
+        words = ("run", "prompts.txt", "-c", "4", *fleet.flags)
+        with started(tmp_path, *words) as running:
+            wait_committed(tmp_path, 5, running)
+            while_it_runs = arriero(tmp_path, "verify", "results.json")
+            assert running.process.poll() is None
+            running.process.send_signal(signal.SIGKILL)
+            running.end()
+        killed = arriero(tmp_path, "verify", "results.json")
+        as_json = arriero(tmp_path, "verify", "results.json", "--json").json
+        fleet.calm()
+        assert arriero(tmp_path, *words).code == 0
+        ended = arriero(tmp_path, "verify", "results.json")
+        (tmp_path / "results.json").unlink()
+        lost = arriero(tmp_path, "verify", "results.json")
+
+    assert [one.code for one in (while_it_runs, killed, ended, lost)] == [0, 0, 0, 7]
+    unwritten = "not written yet: it is written when the batch ends"
+    last = {one.out: one.out.splitlines()[-1] for one in (while_it_runs, killed)}
+    assert last[while_it_runs.out].split(maxsplit=2) == ["note", "output", unwritten]
+    assert last[killed.out].split(maxsplit=2) == ["note", "output", f"{unwritten}; run the same command again"]
+    assert "answered rows are in prompts.txt, unchanged" in while_it_runs.out
+    assert as_json["ok"] is True
+    assert as_json["promises"][-1]["ok"] is None

@@ -14,6 +14,7 @@ from arriero.client.reading import journal_path, resume_settings, stored_source
 from arriero.core.batch import BatchStatus
 from arriero.errors import ArrieroError
 from arriero.journal.check import check
+from arriero.journal.lock import holder
 from arriero.journal.reader import JournalReader
 from arriero.outputs.join import join
 from arriero.outputs.layout import output_paths
@@ -21,10 +22,10 @@ from arriero.outputs.partial import partial_path
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was checked."""
+    """One thing that was checked; ``ok`` None is worth knowing, and nothing is wrong with it."""
 
     name: str
-    ok: bool
+    ok: bool | None
     text: str
 
 
@@ -37,11 +38,14 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     def lines(self) -> list[str]:
         """A line a promise."""
         width = max(len(promise.name) for promise in self.promises)
-        return [f"{'ok  ' if one.ok else 'BAD '}  {one.name:<{width}}  {one.text}" for one in self.promises]
+        words = {True: "ok  ", False: "BAD ", None: "note"}
+        return [f"{words[one.ok]}  {one.name:<{width}}  {one.text}" for one in self.promises]
 
 
 def verify(output: str, journal: str | None) -> Verification:
     """Check the journal in itself, against the input (P8), and the output against both (P5).
+
+    While a batch runs, and after a process that was killed, there is no output to compare.
 
     Args:
         output: The output of a run.
@@ -55,7 +59,7 @@ def verify(output: str, journal: str | None) -> Verification:
         promises = [Promise(name=one.name, ok=one.ok, text=one.text) for one in check(reader)]
     promises.append(_input(output, path))
     promises.append(_output(output, path))
-    return Verification(ok=all(promise.ok for promise in promises), promises=tuple(promises))
+    return Verification(ok=all(promise.ok is not False for promise in promises), promises=tuple(promises))
 
 
 def _input(output: str, path: str) -> Promise:
@@ -73,8 +77,12 @@ def _output(output: str, path: str) -> Promise:
     """The output is what the journal and the input give, to the byte."""
     try:
         settings = resume_settings(output, path)
+        held = holder(Path(path)) is not None  # asked first: whoever has left has said how it ended
         with JournalReader(path) as reader:
-            complete = reader.batch(BATCH).status is BatchStatus.FINISHED
+            status = reader.batch(BATCH).status
+        complete = status is BatchStatus.FINISHED
+        if held or status is BatchStatus.RUNNING:
+            return _unwritten(held=held)
         if settings.unordered or settings.output == "-":
             return Promise(name="output", ok=True, text="has the order in which results came; not compared")
         with tempfile.TemporaryDirectory(prefix="arriero-verify-") as folder:
@@ -85,9 +93,17 @@ def _output(output: str, path: str) -> Promise:
                 output_paths(again.output, settings.output_format),
                 strict=True,
             )
-            return _compare([(old if complete else partial_path(old), new) for old, new in pairs])
+            wanted = [(old if complete else partial_path(old), new) for old, new in pairs]
+            if not complete and not any(old.exists() for old, _ in wanted):
+                return _unwritten(held=False)
+            return _compare(wanted)
     except ArrieroError as error:
         return Promise(name="output", ok=False, text=error.message)
+
+
+def _unwritten(*, held: bool) -> Promise:
+    text = "not written yet: it is written when the batch ends"
+    return Promise(name="output", ok=None, text=text if held else f"{text}; run the same command again")
 
 
 def _compare(pairs: list[tuple[Path, Path]]) -> Promise:
