@@ -213,6 +213,7 @@ def test_verify_finds_nothing_wrong_with_a_batch_that_runs_and_with_one_that_was
             running.process.send_signal(signal.SIGKILL)
             running.end()
         killed = arriero(tmp_path, "verify", "results.json")
+        told = arriero(tmp_path, "status", "results.json").out
         as_json = arriero(tmp_path, "verify", "results.json", "--json").json
         fleet.calm()
         assert arriero(tmp_path, *words).code == 0
@@ -226,5 +227,6 @@ def test_verify_finds_nothing_wrong_with_a_batch_that_runs_and_with_one_that_was
     assert last[while_it_runs.out].split(maxsplit=2) == ["note", "output", unwritten]
     assert last[killed.out].split(maxsplit=2) == ["note", "output", f"{unwritten}; run the same command again"]
     assert "answered rows are in prompts.txt, unchanged" in while_it_runs.out
+    assert "ETA" not in told
     assert as_json["ok"] is True
     assert as_json["promises"][-1]["ok"] is None

@@ -73,6 +73,10 @@ def test_one_signal_drains_and_the_printed_command_goes_on_exactly_there(
     assert f"{kept} of 40 requests" in stopped.err
     assert resumed.code == 0, resumed.err
     assert f"{kept} ended before" in resumed.err
+    assert (
+        f"finished   40 requests   {len(ASKED)} succeeded   0 failed\nthis run   {40 - kept} requests in "
+        in resumed.err
+    )
     assert len(fleet.requests()) == len(ASKED), "none was sent twice"
     assert_answered(read_results(folder, "my results.json"), ASKED)
     assert not (folder / "my results.json.partial").exists()

@@ -32,8 +32,15 @@ def test_a_snapshot_is_told_in_lines_with_a_table_of_its_instances():
 
 
 def test_an_unknown_total_and_no_instances_are_told_as_such():
-    lines = status_lines(Snapshot(state="stopped", counts=Counts()))
+    lines = status_lines(Snapshot(state="running", counts=Counts()))
 
-    assert lines[0].startswith("stopped    0 of ? finished")
+    assert lines[0].startswith("running    0 of ? finished")
     assert len(lines) == 2
     assert lines[1].endswith("ETA -")
+
+
+def test_when_nothing_runs_the_speed_is_that_of_the_last_run_or_none():
+    ended = Snapshot(state="finished", counts=Counts(total=4, succeeded=4), rate_per_s=2.0)
+
+    assert status_lines(ended)[1] == "speed      2.0 req/s   0 tok/s   in the last run"
+    assert len(status_lines(Snapshot(state="stopped", counts=Counts()))) == 1

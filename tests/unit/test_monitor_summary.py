@@ -1,3 +1,5 @@
+from msgspec import structs
+
 from arriero.core.batch import Counts
 from arriero.core.instance import Concurrency
 from arriero.monitor.snapshot import InstanceSnapshot, Note, Snapshot, Tokens
@@ -40,10 +42,31 @@ def test_a_stopped_batch_says_how_far_it_came_and_what_was_there_before():
     lines = summary(snapshot, target="r.json", written=["r.json.partial"], concurrency=Concurrency())
 
     assert lines[:2] == [
-        "stopped    400 of 1,000 requests in 9.5 s   400 succeeded   0 failed",
-        "before     100 had ended before this run",
+        "stopped    400 of 1,000 requests   400 succeeded   0 failed",
+        "this run   300 requests in 9.5 s",
     ]
     assert lines[-1] == "output     r.json.partial"
+
+
+def test_after_a_resume_each_line_says_whether_it_counts_the_batch_or_this_run():
+    snapshot = structs.replace(FINISHED, restored=906)
+    lines = summary(snapshot, target="r.json", written=["r.json"], concurrency=Concurrency())
+
+    assert lines[:6] == [
+        "finished   1,000 requests   990 succeeded   10 failed",
+        "this run   94 requests in 1 min 40 s",
+        "speed      10 requests/s   2,000 tokens/s out   500 tokens/s in   (this run)",
+        "latency    p50 3.9 s   p95 11 s   (this run)",
+        "failed     timeout 9   poison 1   arriero errors r.json",
+        "cut        12 answers of this run are cut at the token limit (finish_reason length)",
+    ]
+
+
+def test_a_run_in_which_nothing_ended_has_no_speed():
+    snapshot = Snapshot(state="stopped", counts=Counts(total=9, succeeded=4), makespan_s=2.0, restored=4)
+    lines = summary(snapshot, target="r.json", written=["r.json"], concurrency=Concurrency())
+
+    assert lines[1:] == ["this run   0 requests in 2.0 s", "output     r.json"]
 
 
 def test_names_in_commands_are_quoted_for_the_shell_and_safe_for_the_terminal():

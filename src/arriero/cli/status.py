@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from arriero.client import Snapshot
 
+_OVER = ("finished", "stopped", "cancelled")
+"""States in which nothing runs."""
+
 _HEADINGS = ("INSTANCE", "STATE", "IN FLIGHT", "REQ/S", "TOK/S", "P50", "P95", "UNIT")
 
 
 def status_lines(snapshot: Snapshot) -> list[str]:
-    """The batch in two lines, its failures, and a table of the instances if any are known."""
+    """The batch in one line, its speed, its failures, and a table of the instances if any are known."""
     counts = snapshot.counts
     finished = counts.succeeded + counts.failed
     total = "?" if counts.total is None else f"{counts.total:,}"
     requests = f"{counts.succeeded:,} succeeded   {counts.failed:,} failed   {counts.running:,} running"
-    speed = f"{snapshot.rate_per_s:.1f} req/s   {snapshot.output_tokens_per_s:,.0f} tok/s"
     lines = [
         f"{snapshot.state:<10} {finished:,} of {total} finished   {requests}   {counts.waiting:,} waiting",
-        f"{'speed':<10} {speed}   ETA {_clock(snapshot.eta_s)}",
     ]
+    over = snapshot.state in _OVER
+    if not over or snapshot.rate_per_s:
+        speed = f"{snapshot.rate_per_s:.1f} req/s   {snapshot.output_tokens_per_s:,.0f} tok/s"
+        lines.append(f"{'speed':<10} {speed}   {'in the last run' if over else f'ETA {_clock(snapshot.eta_s)}'}")
     failed = [f"{kind} {number:,}" for kind, number in snapshot.attempts.items() if kind != "success"]
     if failed:
         lines.append(f"{'attempts':<10} " + "   ".join(failed))

@@ -20,7 +20,7 @@ from arriero.journal.rounds import retry as open_round
 from arriero.journal.salvage import Salvage
 from arriero.journal.stored import StoredResult
 from arriero.monitor.safe import safe_text
-from arriero.monitor.snapshot import Snapshot
+from arriero.monitor.snapshot import Snapshot, at_rest
 from arriero.outputs.join import join
 from arriero.outputs.record import record_bytes
 
@@ -123,10 +123,7 @@ def status(output: str, journal: str | None) -> Snapshot:
         failures = reader.failure_kinds(BATCH)
     if holder(Path(path)) is None:
         state = BatchStatus.STOPPED if state is BatchStatus.RUNNING else state
-        idle = tuple(structs.replace(one, in_flight=0) for one in snapshot.instances)
-        return structs.replace(
-            snapshot, state=state.value, counts=counts, failures=failures, instances=idle, eta_s=None
-        )
+        return structs.replace(at_rest(snapshot), state=state.value, counts=counts, failures=failures)
     counts.running = min(snapshot.counts.running, counts.waiting)
     counts.waiting -= counts.running
     return structs.replace(snapshot, counts=counts, failures=failures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 
 from arriero.core.batch import Counts
 from arriero.core.request import Unit
@@ -114,6 +115,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def in_flight(self) -> int:
         """Attempts in flight over the fleet."""
         return sum(instance.in_flight for instance in self.instances)
+
+
+def at_rest(snapshot: Snapshot) -> Snapshot:
+    """The last numbers of a process that has gone: nothing is in flight, and rates are those of its whole run."""
+    ended, took_s = snapshot.counts.finished - snapshot.restored, snapshot.makespan_s
+    idle = {"in_flight": 0, "rate_per_s": 0.0, "output_tokens_per_s": 0.0}
+    return structs.replace(
+        snapshot,
+        rate_per_s=round(ended / took_s, 3) if took_s else 0.0,
+        output_tokens_per_s=round(snapshot.usage.output_tokens / took_s, 3) if took_s else 0.0,
+        eta_s=None,
+        instances=tuple(structs.replace(one, **idle) for one in snapshot.instances),
+    )
 
 
 def unit_words(unit: Unit | None) -> str | None:

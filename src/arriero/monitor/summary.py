@@ -1,4 +1,4 @@
-"""The report at the end of a batch: counts, speed, failures, slots, notes, and where the results lie."""
+"""The report at the end of a run: what ended, how fast, what failed, slots, notes, and where the results lie."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ def summary(
 ) -> list[str]:
     """The lines that a person reads when ``run`` ends.
 
+    Counts are of the whole batch; time, speed and latency are of this run, which says so where others went before it.
+
     Args:
         snapshot: The last one.
         target: The output as the user named it, for the command that shows the failures.
@@ -39,7 +41,10 @@ def summary(
     cut = snapshot.finish_reasons.get("length", 0)
     if cut:
         are = "is" if cut == 1 else "are"
-        lines.append(_line("cut", f"{plural(cut, 'answer')} {are} cut at the token limit (finish_reason length)"))
+        whose = " of this run" if snapshot.restored else ""  # nobody has counted the earlier ones
+        lines.append(
+            _line("cut", f"{plural(cut, 'answer')}{whose} {are} cut at the token limit (finish_reason length)")
+        )
     advice = slots_advice(snapshot, concurrency)
     if advice:
         lines.append(_line("slots", advice))
@@ -56,8 +61,16 @@ def _head(snapshot: Snapshot) -> list[str]:
         return [_line(snapshot.state, "0 rows")]
     if snapshot.state == BatchStatus.FINISHED and snapshot.restored == ended:
         return [_line(snapshot.state, f"nothing to do: all {plural(ended, 'request')} had ended before")]
-    before = [_line("before", f"{snapshot.restored:,} had ended before this run")] if snapshot.restored else []
-    return [_counts(snapshot), *before, _speed(snapshot), *_latency(snapshot)]
+    if not snapshot.restored:
+        return [_counts(snapshot, f" in {duration_words(snapshot.makespan_s)}"), _speed(snapshot), *_latency(snapshot)]
+    here = ended - snapshot.restored
+    lines = [
+        _counts(snapshot, ""),
+        _line("this run", f"{plural(here, 'request')} in {duration_words(snapshot.makespan_s)}"),
+    ]
+    if here:
+        lines += [f"{line}   (this run)" for line in (_speed(snapshot), *_latency(snapshot))]
+    return lines
 
 
 def resume_hint(command: Sequence[str]) -> str:
@@ -65,13 +78,13 @@ def resume_hint(command: Sequence[str]) -> str:
     return _line("resume", _command(command))
 
 
-def _counts(snapshot: Snapshot) -> str:
+def _counts(snapshot: Snapshot, took: str) -> str:
     counts = snapshot.counts
     ended = plural(counts.finished, "request")
     if counts.total not in (None, counts.finished):
         ended = f"{counts.finished:,} of {plural(counts.total or 0, 'request')}"
     parts = [
-        f"{ended} in {duration_words(snapshot.makespan_s)}",
+        f"{ended}{took}",
         f"{counts.succeeded:,} succeeded",
         f"{counts.failed:,} failed",
     ]
