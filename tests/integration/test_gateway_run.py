@@ -155,3 +155,17 @@ def test_an_openai_compatible_server_runs_whole_and_resumes(folder: Path, path: 
     assert "MY_KEY" in keyless.err
     assert "sesame" not in done.err + keyless.err
     assert_verified(folder)
+
+
+def test_runner_options_that_a_v1_server_does_not_take_are_noted_once(folder: Path) -> None:
+    options = ("-O", "num_ctx=2048", "-O", "temperature=0", "-O", "num_thread=2")
+    with fake_fleet(1, 1, 1, each=[{}, {"serves": ("/v1/",)}, {"serves": ("/v1/",)}]) as fleet:
+        one = arriero(folder, "run", "prompts.txt", "--first", "3", *options, *fleet.flags[:4])
+        two = arriero(folder, "run", "prompts.txt", "-o", "2.json", "--first", "3", *options, *fleet.flags)
+        none = arriero(folder, "run", "prompts.txt", "-o", "3.json", "--first", "3", *options, *fleet.flags[:2])
+
+    said = "no num_ctx, num_thread: a /v1 server is given that at its own start"
+    assert [done.code for done in (one, two, none)] == [0, 0, 0]
+    assert one.err.count(f"note       {fleet.urls[1]} takes {said}\n") == 1
+    assert two.err.count(f"note       {fleet.urls[1]} and 1 more take {said}\n") == 1
+    assert "takes no" not in none.err

@@ -156,7 +156,7 @@ class Carry:
                     default_model(fleet)  # some rows name no model, and there is no single one
                 for model in settings.models:
                     require_model(fleet, model)
-            for line in describe(fleet):
+            for line in describe(fleet, settings.options):
                 self.say(line)
             session.hear(Talk(self.say, settings.max_wait_s).hear)
             self._follow = files.follow()

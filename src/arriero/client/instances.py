@@ -14,7 +14,7 @@ from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.events import Notice
 from arriero.core.fleet import Fleet
 from arriero.core.member import Member, Phase
-from arriero.core.request import Result
+from arriero.core.request import RUNNER_OPTIONS, Result
 from arriero.errors import ConfigError, FleetError
 from arriero.monitor.safe import safe_text
 
@@ -162,13 +162,28 @@ def installed(fleet: Fleet) -> list[str]:
     return list(names)
 
 
-def describe(fleet: Fleet) -> list[str]:
-    """The fleet in a line an instance, for the start of a run; more than eight are counted."""
+def describe(fleet: Fleet, options: Iterable[str] = ()) -> list[str]:
+    """The fleet in a line an instance, for the start of a run; more than eight are counted.
+
+    Args:
+        fleet: As discovered.
+        options: Names given with ``-O``; what an instance takes only at its own start is noted.
+    """
     members = list(fleet)
     lines = [f"{'fleet':<11}{member.instance.url}   {_server(member)}" for member in members[:8]]
     if len(members) > len(lines):
         lines.append(f"{'':<11}and {len(members) - len(lines)} more")
-    return [safe_text(line) for line in lines]
+    return [safe_text(line) for line in (*lines, *_not_taken(members, options))]
+
+
+def _not_taken(members: Sequence[Member], options: Iterable[str]) -> list[str]:
+    """A note if runner options of the user's reach some instances only."""
+    names = ", ".join(name for name in options if name in RUNNER_OPTIONS)
+    urls = [member.instance.url for member in members if member.usable and member.backend == "openai"]
+    if not names or not urls:
+        return []
+    who = f"{urls[0]} takes" if len(urls) == 1 else f"{urls[0]} and {len(urls) - 1} more take"
+    return [f"{'note':<11}{who} no {names}: a /v1 server is given that at its own start"]
 
 
 def _server(member: Member) -> str:
