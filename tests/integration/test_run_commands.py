@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_no_usable_instance_names_each_address_its_reason_and_three_ways_out(fol
         listed = arriero(folder, "fleet", "ps", *words)
         looked = arriero(folder, "doctor", *words)
 
-    assert refused.code == looked.code == 5
+    assert refused.code == listed.code == looked.code == 5
     reasons = dict(line.split(maxsplit=1) for line in refused.err.splitlines() if line.startswith("  http"))
     assert reasons[closed] == "unreachable: connection refused"
     assert reasons[plain] == "unreachable: TLS: the server does not speak it; http:// perhaps"
@@ -141,6 +142,33 @@ def test_no_usable_instance_names_each_address_its_reason_and_three_ways_out(fol
     for way in ("ollama serve", "-i URL", "--fleet FILE", "--local"):
         assert way in refused.err
     assert_untouched(folder, fleet)
+
+
+def test_an_address_that_lists_nothing_is_not_called_ok(folder: Path) -> None:
+    with fake_fleet(1) as fleet:
+        address = f"{fleet.urls[0]}/foo"
+        listed = arriero(folder, "fleet", "ps", "-i", address)
+        both = arriero(folder, "fleet", "ps", "--json", "-i", address, *fleet.flags)
+        looked = arriero(folder, "doctor", "-i", address)
+
+    words = "not proven: it lists nothing; a batch will try it"
+    assert (listed.code, looked.code) == (0, 0), "it may be a gateway that serves nothing but generations"
+    assert words in listed.out
+    assert [line for line in looked.out.splitlines() if line.startswith("note") and f"{address}  {words}" in line]
+    assert [one["state"] for one in both.json["instances"]] == ["not proven", "ok"]
+
+
+def test_doctor_looks_at_the_folder_of_the_journal(folder: Path) -> None:
+    with fake_fleet(1) as fleet:
+        here = arriero(folder, "doctor", *fleet.flags)
+        folder.chmod(0o500)
+        locked = arriero(folder, "doctor", *fleet.flags, env={"HOME": "/nowhere"})
+        folder.chmod(0o700)
+
+    assert f"GB free in {folder.resolve()}" in here.out
+    if os.geteuid():  # root may write everywhere
+        assert locked.code == 5
+        assert f"BAD   disk        {folder.resolve()} cannot be written" in locked.out
 
 
 def test_errors_are_json_on_standard_output_where_json_is_asked_for(folder: Path) -> None:

@@ -136,6 +136,11 @@ def test_ollama_host_counts_where_no_fleet_is_named(cwd):
 
     assert names(settings) == ["127.0.0.1:9000"]
     assert settings.origins["instances"] == "OLLAMA_HOST"
+    assert settings.warnings == ()
+    elsewhere = load({}, {"OLLAMA_HOST": "http://127.0.0.1:99999"}, cwd)
+    assert elsewhere.warnings == (
+        "OLLAMA_HOST: 99999 is no port, so that http://127.0.0.1:80 is meant, as for Ollama itself",
+    )
     assert "OLLAMA_HOST: " in refusal({}, {"OLLAMA_HOST": "ftp://x"}, cwd)
 
 

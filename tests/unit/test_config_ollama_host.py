@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arriero.config.ollama_host import ollama_host
+from arriero.config.ollama_host import ollama_host, port_ignored
 from arriero.errors import ConfigError
 
 HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z]{2,5})?", fullmatch=True).filter(lambda host: host != "ollama.com")
@@ -84,3 +84,20 @@ def test_a_port_that_is_none_counts_as_absent(host, garbage, case):
     scheme, port = case
 
     assert ollama_host(f"{scheme}{host}:{garbage}").url == f"{scheme or 'http://'}{host}:{port}"
+
+
+@pytest.mark.parametrize(
+    ("value", "port"),
+    [
+        ("http://127.0.0.1:99999", "99999"),
+        ("127.0.0.1:garbage/path", "garbage"),
+        (" '1.2.3.4:66000' ", "66000"),
+        ("1.2.3.4:11434", ""),
+        ("1.2.3.4:", ""),
+        ("1.2.3.4", ""),
+        ("[::1]", ""),
+        ("", ""),
+    ],
+)
+def test_a_port_that_ollama_counts_as_absent_is_found(value, port):
+    assert port_ignored(value) == port

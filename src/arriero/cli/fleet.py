@@ -10,6 +10,9 @@ from arriero.cli.flags import flags
 from arriero.cli.terminal import answer, say
 from arriero.config.load import load
 
+NONE_USABLE_EXIT = 5
+"""No batch could begin with these instances."""
+
 
 def _ps(json: bool | None, **given: object) -> int:
     from arriero import client  # noqa: PLC0415 - heavy
@@ -17,8 +20,9 @@ def _ps(json: bool | None, **given: object) -> int:
     settings = load(given, os.environ, Path.cwd())
     for warning in settings.warnings:
         say(f"warning: {warning}")
-    answer(client.fleet_ps(settings), as_json=bool(json))
-    return 0
+    view = client.fleet_ps(settings)
+    answer(view, as_json=bool(json))
+    return 0 if view.usable else NONE_USABLE_EXIT
 
 
 _EXAMPLES = (
@@ -36,7 +40,7 @@ fleet = Group(
         "ps": Command(
             name="ps",
             callback=_ps,
-            help="Each instance: address, server, models installed and loaded, state.",
+            help="Each instance: address, server, models installed, state.",
             examples=_EXAMPLES,
             params=flags(("fleet", "instance", "json")),
         )

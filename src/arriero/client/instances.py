@@ -29,6 +29,10 @@ HINTS = {
 """What the operator of an instance can do about a fault."""
 
 
+UNPROVEN = "not proven"
+"""The state of an instance that no listing has answered: only a generation can tell whether it serves."""
+
+
 class Nowhere:
     """A sink for sessions that keep nothing."""
 
@@ -57,6 +61,11 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
     """What the instances are and have."""
 
     instances: tuple[InstanceState, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether a batch would begin."""
+        return any(one.state in ("ok", UNPROVEN) for one in self.instances)
 
     def lines(self) -> list[str]:
         """A row an instance."""
@@ -210,13 +219,14 @@ def _models(names: Iterable[str]) -> str:
 
 
 def _state(member: Member) -> InstanceState:
+    unproven = member.usable and not any(member.answers.values())
     return InstanceState(
         name=member.name,
         url=member.instance.url,
         backend=member.backend,
         kind=member.kind,
         version=member.version,
-        state=state_word(member),
-        reason="" if member.usable else _reason(member),
+        state=UNPROVEN if unproven else state_word(member),
+        reason="it lists nothing; a batch will try it" if unproven else "" if member.usable else _reason(member),
         models=None if member.models is None else tuple(member.models),
     )

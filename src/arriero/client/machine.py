@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 import apsw
 import msgspec
 
-from arriero.client.instances import FleetView, fleet_ps
+from arriero.client.instances import UNPROVEN, FleetView, InstanceState, fleet_ps
 from arriero.client.memory import Memory
 from arriero.config.settings import Settings
 from arriero.errors import ArrieroError
-from arriero.journal.place import refuse_network, resolve
+from arriero.journal.place import free_bytes, refuse_network, resolve
 from arriero.local.model import model_path, require_engine
 
 FILES_LEAST = 1024
@@ -50,13 +49,17 @@ class Doctor(msgspec.Struct, frozen=True, kw_only=True):
         return [f"{words[one.ok]}  {one.name:<{width}}  {one.text}" for one in self.findings]
 
 
-def machine() -> list[Finding]:
-    """Versions, disk, open files, proxies, the demonstration model."""
+def machine(journal: Path) -> list[Finding]:
+    """Versions, disk, open files, proxies, the demonstration model.
+
+    Args:
+        journal: Where the journal of a batch would lie.
+    """
     python = f"{platform.python_version()}, arriero {version('arriero')}, aiohttp {version('aiohttp')}"
     return [
         Finding(name="versions", ok=True, text=f"Python {python}"),
         Finding(name="sqlite", ok=True, text=f"{apsw.sqlite_lib_version()} through apsw"),
-        _disk(),
+        _disk(journal),
         _files(),
         _proxies(),
         _local(),
@@ -66,31 +69,33 @@ def machine() -> list[Finding]:
 
 def instances(view: FleetView) -> list[Finding]:
     """Each instance, as discovery found it."""
-    return [
-        Finding(
-            name=one.name,
-            ok=one.state == "ok",
-            text=f"{one.url}  {one.backend} {one.version}".rstrip()
-            if one.state == "ok"
-            else f"{one.url}  {one.reason}",
-        )
-        for one in view.instances
-    ]
+    return [_instance(one) for one in view.instances]
+
+
+def _instance(one: InstanceState) -> Finding:
+    if one.state == "ok":
+        return Finding(name=one.name, ok=True, text=f"{one.url}  {one.backend} {one.version}".rstrip())
+    if one.state == UNPROVEN:
+        return Finding(name=one.name, ok=None, text=f"{one.url}  {UNPROVEN}: {one.reason}")
+    return Finding(name=one.name, ok=False, text=f"{one.url}  {one.reason}")
 
 
 def doctor(settings: Settings) -> Doctor:
     """Look at the machine and ask the instances; sends no prompt."""
-    return Doctor(findings=(*machine(), *instances(fleet_ps(settings))))
+    return Doctor(findings=(*machine(Path(settings.journal)), *instances(fleet_ps(settings))))
 
 
-def _disk() -> Finding:
-    free = shutil.disk_usage(".").free
-    text = f"{free / 1e9:.1f} GB free here"
+def _disk(journal: Path) -> Finding:
     try:
-        refuse_network(resolve(Path("arriero.journal")))
+        path = resolve(journal)
+        refuse_network(path)
     except ArrieroError as error:
-        return Finding(name="disk", ok=False, text=f"{text}; {error.message}")
-    return Finding(name="disk", ok=free >= DISK_LEAST_BYTES, text=text)
+        return Finding(name="disk", ok=False, text=error.message)
+    folder = path.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding(name="disk", ok=False, text=f"{folder} cannot be written; a batch keeps its journal beside -o")
+    free = free_bytes(path)
+    return Finding(name="disk", ok=free >= DISK_LEAST_BYTES, text=f"{free / 1e9:.1f} GB free in {folder}")
 
 
 def _files() -> Finding:

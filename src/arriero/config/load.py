@@ -13,6 +13,7 @@ from arriero.config.fleet_source import SOURCES, fleet_source
 from arriero.config.formats import default_journal, default_output, input_format, output_format
 from arriero.config.given import Given
 from arriero.config.layers import Layer, gather
+from arriero.config.ollama_host import port_ignored
 from arriero.config.options import option_warnings
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.errors import ConfigError
@@ -46,7 +47,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], cwd: Path) -> Sett
     values["input_format"] = values.get("input_format") or input_format(values["input"])
     _complete_output(values)
     _complete_options(values, origins)
-    return Settings(**values, origins=origins, warnings=_warnings(values, env))
+    return Settings(**values, origins=origins, warnings=_warnings(values, env, origins))
 
 
 def override(settings: Settings, flags: Mapping[str, object], env: Mapping[str, str], cwd: Path) -> Settings:
@@ -119,9 +120,14 @@ def _complete_options(values: MutableMapping[str, Any], origins: MutableMapping[
         origins["options.num_predict"] = "default with local"
 
 
-def _warnings(values: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, ...]:
+def _warnings(values: Mapping[str, Any], env: Mapping[str, str], origins: Mapping[str, str]) -> tuple[str, ...]:
     fleet: Sequence[InstanceConfig] = values["instances"]
     warnings = option_warnings(values["options"])
+    port = port_ignored(env.get("OLLAMA_HOST", ""))
+    if port and origins.get("instances") == "OLLAMA_HOST":
+        warnings.append(
+            f"OLLAMA_HOST: {port} is no port, so that {fleet[0].instance.url} is meant, as for Ollama itself"
+        )
     for config in fleet:
         name = config.instance.name
         if config.insecure:

@@ -38,6 +38,13 @@ def ollama_host(value: str) -> Address | None:
     return assemble(scheme.lower(), host, default if number is None else number, slash + path, written=word)
 
 
+def port_ignored(value: str) -> str:
+    """The port in ``OLLAMA_HOST`` that Ollama counts as absent because it is none; ``""`` if there is no such."""
+    word = value.strip().strip("\"'").strip()
+    split = split_host_port(word.rpartition("://")[2].partition("/")[0])
+    return split[1] if split and split[1] and port_number(split[1]) is None else ""
+
+
 def _bare_host(text: str) -> str:
     inner = text.strip("[]")
     try:
