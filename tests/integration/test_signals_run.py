@@ -60,7 +60,8 @@ def test_one_signal_drains_and_the_printed_command_goes_on_exactly_there(
             stopped = running.end(number)
         partial = read_results(folder, "my results.json.partial")
         kept = len(partial)
-        sent = len(fleet.requests())
+        fleet.until(lambda fleet: all(entry.how for entry in fleet.entries))
+        completed = len(fleet.requests("completed"))
         fleet.calm()
         resumed = arriero(folder, *resume_words(stopped.err))
 
@@ -68,7 +69,7 @@ def test_one_signal_drains_and_the_printed_command_goes_on_exactly_there(
     assert "draining" in stopped.err
     assert "my results.json.partial" in stopped.err
     assert 3 <= kept < len(ASKED)
-    assert sent == kept, "what ran was let end, and kept"
+    assert completed == kept, "what ran was let end, and kept"
     assert all(record["response"] == answer(record["prompt"]) for record in partial)
     assert f"{kept} of 40 requests" in stopped.err
     assert resumed.code == 0, resumed.err
@@ -77,10 +78,29 @@ def test_one_signal_drains_and_the_printed_command_goes_on_exactly_there(
         f"finished   40 requests   {len(ASKED)} succeeded   0 failed\nthis run   {40 - kept} requests in "
         in resumed.err
     )
-    assert len(fleet.requests()) == len(ASKED), "none was sent twice"
+    assert len(fleet.requests("completed")) == len(ASKED), "none was answered twice"
     assert_answered(read_results(folder, "my results.json"), ASKED)
     assert not (folder / "my results.json.partial").exists()
     assert_verified(folder, "my results.json")
+
+
+def test_a_drain_does_not_await_what_waits_for_the_only_slot(folder: Path) -> None:
+    with fake_fleet(1, speed=SLOW) as fleet:
+        with started(folder, "run", "prompts.txt", "-c", "30", *fleet.flags) as running:
+            wait_committed(folder, 3, running)
+            stopped = running.end(signal.SIGINT)
+        fleet.until(lambda fleet: all(entry.how for entry in fleet.entries))
+        kept, answered = len(read_results(folder, "results.json.partial")), len(fleet.requests("completed"))
+        fleet.calm()
+        resumed = arriero(folder, *resume_words(stopped.err))
+
+    assert stopped.code == 130, stopped.err
+    assert "what waits for a slot is called back" in stopped.err
+    assert kept == answered < 15, "of thirty in flight only the one that ran was awaited"
+    assert resumed.code == 0, resumed.err
+    assert_answered(read_results(folder), ASKED)
+    assert [record["attempts"] for record in read_results(folder)] == [1] * len(ASKED)
+    assert_verified(folder)
 
 
 def test_a_second_ctrl_c_drops_what_runs_and_a_resume_redoes_it(folder: Path) -> None:

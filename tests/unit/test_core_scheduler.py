@@ -178,6 +178,52 @@ def test_a_drain_lets_run_what_runs_and_starts_nothing():
     assert desk.wake_at == float("inf")
 
 
+def test_a_drain_calls_back_what_waits_for_a_slot_the_newest_first_and_uncharged():
+    desk = Desk("a", limit=6)
+    desk.add(*rows(9))
+    runs = desk.requests()
+    desk.begin(runs[0])
+    desk.begin(runs[1])  # two run at once, so that there are two slots
+    desk.tell(Drained())
+    assert desk.cancelled == [attempt.id for attempt in reversed(runs[2:])]
+
+    for attempt in runs[3:]:
+        desk.fail(attempt, FailureKind.CANCELLED)
+    for attempt in runs[:3]:
+        desk.end(attempt, success())  # the last one got a slot before it heard of it
+    assert desk.ended() == {0: "ok", 1: "ok", 2: "ok"}
+    assert [result.attempts for result in desk.results] == [1, 1, 1]
+    assert not [notice for notice in desk.notices if isinstance(notice, AttemptFailed)], "no attempt was used up"
+    assert desk.scheduler.in_flight == 0
+    assert desk.scheduler.counts(1).waiting == 6
+
+
+def test_a_drain_awaits_as_many_as_there_are_slots_though_they_have_not_begun():
+    desk = Desk("a", limit=6)
+    desk.add(*rows(9))
+    first, second, *_ = desk.requests()
+    desk.begin(first)
+    desk.begin(second)
+    desk.end(first, success())
+    in_flight = desk.requests()
+    desk.tell(Drained())
+
+    kept = [attempt for attempt in in_flight if attempt.id not in desk.cancelled]
+    assert [attempt.request.position for attempt in kept] == [1, 2], "the oldest of those that have not begun"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_drain_calls_nothing_back_where_nobody_knows_what_has_begun(stream):
+    desk = Desk("a", limit=6)
+    desk.replace_instance("a", stream=stream)
+    desk.add(*rows(9))
+    if not stream:
+        desk.begin(desk.requests()[0])
+    desk.tell(Drained())
+
+    assert desk.cancelled == []
+
+
 def test_an_abort_asks_for_every_end_and_makes_no_result():
     desk = Desk("a", limit=2)
     desk.add(*rows(5))

@@ -10,7 +10,7 @@ import pytest
 from arriero.core.instance import Instance, InstanceLimit
 from arriero.core.outcome import Failure, FailureKind, Observation, Success, Timing, Usage
 from arriero.core.policies.limit import UNBOUNDED, Limit, Overlap, Sample, limit_for, sample
-from arriero.core.policies.overlap import spare_places
+from arriero.core.policies.spare import spare_places
 
 
 def test_answers_of_one_token_climb_by_throughput():

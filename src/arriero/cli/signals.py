@@ -11,7 +11,10 @@ from typing import Any, Protocol, Self
 INTERRUPTED_EXIT = 130
 
 _WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_DRAINING = "\ndraining: what runs may end (Ctrl-C again drops it; a resume redoes it)\n"
+_DRAINING = (
+    "\ndraining: what runs may end, what waits for a slot is called back\n"
+    "           (Ctrl-C again drops what runs; a resume redoes it)\n"
+)
 _ABORTING = "\naborting: what runs is dropped, and redone on resume (Ctrl-C again: out at once)\n"
 
 

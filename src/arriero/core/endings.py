@@ -77,9 +77,10 @@ class Endings:
         """Ask for the end of what runs on a member, so that it can go elsewhere; what has begun only if asked."""
         self._ask(plan, [run for run in self._flight if run.member is member and (begun or not run.began)], "moved")
 
-    def stop_upkeep(self, plan: Plan) -> None:
-        """Nothing new will start, so nothing needs to be loaded or probed."""
-        self._ask(plan, [run for run in self._flight if run.entry is None], "aborted")
+    def drain(self, plan: Plan) -> None:
+        """Nothing new will start: nothing needs to be loaded or probed, and what waits for a slot is left for the resume."""
+        upkeep = [run for run in self._flight if run.entry is None]
+        self._ask(plan, [*upkeep, *self._flight.parked()], "aborted")
 
     def abort(self, plan: Plan) -> None:
         """Ask for the end of everything; the requests make no result and are redone on resume."""

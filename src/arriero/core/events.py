@@ -66,7 +66,7 @@ class Unpaused(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """Nothing new starts any more; what runs may end (first Ctrl-C)."""
+    """Nothing new starts any more; what runs may end, what waits for a slot of its instance is called back (first Ctrl-C)."""
 
 
 class Aborted(msgspec.Struct, frozen=True):

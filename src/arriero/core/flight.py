@@ -9,7 +9,7 @@ from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
 from arriero.core.member import Member
 from arriero.core.queue import Open
-from arriero.core.request import Attempt, AttemptId, Timeouts
+from arriero.core.request import Attempt, AttemptId, Timeouts, Unit
 from arriero.core.step import Step
 
 Why: TypeAlias = Literal["", "moved", "aborted", "cancelled"]
@@ -50,6 +50,24 @@ class Flight:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def parked(self) -> list[Running]:
+        """What waits on its instance while others hold the slots: beyond their number, not begun, the newest first.
+
+        Only where first tokens are told: elsewhere nobody knows what has begun.
+        """
+        groups: dict[tuple[str, Unit], list[Running]] = {}
+        for run in self._running.values():
+            if run.attempt.request is not None:
+                groups.setdefault((run.member.name, run.attempt.request.unit), []).append(run)
+        parked: list[Running] = []
+        for (_, unit), runs in groups.items():
+            member = runs[0].member
+            limit = self._fleet.limit(member, unit)
+            beyond = len(runs) - limit.slots
+            if beyond > 0 and limit.streams and member.instance.stream:
+                parked += [run for run in reversed(runs) if not run.began and not run.why][:beyond]
+        return parked
 
     def send_request(self, member: Member, entry: Open, now: float, *, timeouts: Timeouts, max_tokens: int) -> Attempt:
         """A request goes to a member.

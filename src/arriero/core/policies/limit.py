@@ -35,6 +35,11 @@ class Limit(Protocol):
         ...
 
     @property
+    def streams(self) -> bool:
+        """Whether first tokens are told there before ends."""
+        ...
+
+    @property
     def in_one_piece(self) -> bool:
         """Whether answers cannot be seen overlapping there, so that ``slots`` may be too few."""
         ...
@@ -83,6 +88,11 @@ class _Observed:
     def tested(self) -> bool:
         """Whether they are all there are, and not only as many as were tried."""
         return self._observer.tested
+
+    @property
+    def streams(self) -> bool:
+        """Whether first tokens are told there before ends."""
+        return self._observer.streams
 
     @property
     def in_one_piece(self) -> bool:

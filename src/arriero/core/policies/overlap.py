@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from math import exp, inf
+from math import inf
 
 from arriero.core.policies.ladder import Ladder
 from arriero.core.policies.points import WINDOW, Point, Points
 from arriero.core.policies.sample import Sample
+from arriero.core.policies.spare import spare_places
 
 # Constants as simulated for the limit over 28 worlds, each moved alone; figures are shares of the best fixed limit.
 
@@ -19,9 +20,6 @@ TESTED = 8
 
 TIE_LEAST_S, TIE_MOST_S = 0.010, 0.050
 """Two moments closer than a round trip, within these bounds, may have been the other way round; 1 ms parked 3.0, not 1.7."""
-
-IDLE_LOSS = 0.005
-"""Share of the slots that may stand idle during round trips."""
 
 SHORTEST_S = 0.050
 """What a prefill takes at least, where the server does not say when it began."""
@@ -86,7 +84,7 @@ class Overlap:
         self._slots = slots
         self._told = tested
         self._pressed = 0
-        self._guessed = False
+        self._guessed = self._streamed = False
         self._current = max(start, slots + 1)
         self._ladder = Ladder() if ladder else None
         self._gateway = gateway
@@ -117,6 +115,11 @@ class Overlap:
         if self._guessed or self.in_one_piece:
             return False
         return self._told or self._pressed >= max(TESTED, 2 * self._slots)
+
+    @property
+    def streams(self) -> bool:
+        """Whether first tokens are told there before ends, so that what has not begun may be waiting for a slot."""
+        return self._streamed and not self.in_one_piece
 
     @property
     def in_one_piece(self) -> bool:
@@ -154,6 +157,7 @@ class Overlap:
             return
         running.first = now
         self._streaming += 1
+        self._streamed = True
         here = len(self._attempts)
         self._observe(Point(now, self._streaming, here, here >= self.limit(now)), now)
 
@@ -264,32 +268,6 @@ class Overlap:
             self._ceiling = here
         self._ceiling = min(self._ceiling, here)
         self._ceiling_until = now + max(self._ceiling_s, retry_after_s or 0.0)
-
-
-def spare_places(slots: int, ends: float) -> int:
-    """Attempts to hold ready beyond the slots so that none idles for a round trip.
-
-    Args:
-        slots: Places on the server.
-        ends: Mean of the ends during one round trip, ``slots * turn_s / hold_s``; they come as Poisson.
-
-    Returns:
-        The smallest e in 1 .. slots + 8 with E[max(0, Poisson(ends) - e)] <= IDLE_LOSS * slots.
-    """
-    allowed = IDLE_LOSS * slots
-    if ends * ends <= 2.0 * allowed:
-        return 1  # E[max(0, N - 1)] <= ends^2 / 2
-    if ends - (slots + 8) > allowed:
-        return slots + 8  # E[max(0, N - e)] >= ends - e
-    chance = below = exp(-ends)
-    short = ends - 1.0 + below  # E[max(0, N - e)] = E[N] - sum of P(N > k) for k < e
-    places = 1
-    while short > allowed and places < slots + 8:
-        chance *= ends / places
-        below += chance
-        short -= 1.0 - below
-        places += 1
-    return places
 
 
 def _mean(mean: float | None, value: float) -> float:
