@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from arriero.client.instances import fault_words
-from arriero.core.events import Event, FleetChanged, InstanceChanged, Notice
+from arriero.core.events import READMITTED, Event, FleetChanged, InstanceChanged, Notice
 from arriero.monitor.safe import safe_text
 from arriero.monitor.words import short_duration
 
@@ -43,10 +43,12 @@ class Talk:
             self._out.add(event.name)
             reason = fault_words(event.reason, event.detail)
             return f"{event.name:<10} paused: {reason}; it is tried again, one request at a time first"
-        if event.state == "ok" and event.name in self._out:
-            self._out.discard(event.name)
+        if event.state != "ok":
+            return ""
+        if event.reason == READMITTED or (not event.reason and event.name in self._out):
+            self._out.discard(event.name)  # it may have been out before anybody listened
             return f"{event.name:<10} back, at one request first"
-        if event.state == "ok" and event.reason:
+        if event.reason:
             model = event.unit.model if event.unit else ""
             return f"{event.name:<10} does not serve {model}: {event.reason}"
         return ""

@@ -180,6 +180,10 @@ class UpkeepEnded(msgspec.Struct, frozen=True):
     at: float
 
 
+READMITTED = "readmitted"
+"""Reason of an ``InstanceChanged`` to ``ok`` after a probe that passed."""
+
+
 class InstanceChanged(msgspec.Struct, frozen=True):
     """An instance's state changed.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from arriero.core import discover
 from arriero.core.assignment import Assignment, steps_to
-from arriero.core.events import InstanceChanged, Noted, Notice, UpkeepEnded
+from arriero.core.events import READMITTED, InstanceChanged, Noted, Notice, UpkeepEnded
 from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
@@ -219,7 +219,7 @@ class Upkeep:
             member.health.probe_passed(now)
             self._assignment.count(member)
             member.reason = member.detail = member.fault = ""
-            self._tell(InstanceChanged(member.name, "ok", "readmitted", member.ready_for, at=now))
+            self._tell(InstanceChanged(member.name, "ok", READMITTED, member.ready_for, at=now))
 
     def _generated(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """A preload or a probe passed."""
