@@ -178,7 +178,7 @@ def test_an_outage_longer_than_max_wait_stops_the_batch_which_can_be_resumed(fol
         resumed = arriero(folder, "resume")
 
     assert stopped.code == 5, stopped.err
-    assert "no usable instance: waiting and probing" in stopped.err
+    assert "no usable instance: probing up to" in stopped.err
     assert "--max-wait" in stopped.err
     assert 4 <= kept < len(ASKED)
     assert "0 failed" in stopped.err

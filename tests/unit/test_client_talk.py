@@ -62,6 +62,13 @@ def test_what_nobody_can_act_on_is_not_told(event):
     assert heard(event) == []
 
 
+def test_an_outage_is_told_in_a_line_that_fits_a_terminal():
+    (line,) = heard(FleetChanged(usable=False, at=0.0))
+
+    assert line == "fleet      no usable instance: probing up to 1h0m (--max-wait); Ctrl-C is safe"
+    assert len(line) < 80
+
+
 def test_the_end_of_an_outage_is_told():
     assert heard(FleetChanged(usable=True, at=9.0)) == ["fleet      usable again: work goes on"]
 

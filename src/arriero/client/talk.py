@@ -57,4 +57,4 @@ class Talk:
         if event.usable:
             return f"{'fleet':<11}usable again: work goes on"
         wait = short_duration(self._max_wait_s)
-        return f"{'fleet':<11}no usable instance: waiting and probing, at most {wait} (--max-wait); Ctrl-C is safe"
+        return f"{'fleet':<11}no usable instance: probing up to {wait} (--max-wait); Ctrl-C is safe"

@@ -8,10 +8,13 @@ from typing import TextIO
 
 from arriero.client.batch import BatchFiles
 from arriero.config.settings import Display
-from arriero.monitor.display import Started, display_shown, said_line, started_line
+from arriero.monitor.display import Started, display_shown, folded, said_line, started_line
 from arriero.monitor.live import Live
 from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Snapshot
+
+UNBROKEN = 1 << 30
+"""Columns of what is no terminal: a pipe or a file gets each line whole."""
 
 
 class Voice:
@@ -30,7 +33,7 @@ class Voice:
 
     def say(self, line: str) -> None:
         """Say a line of talk."""
-        self._write(said_line(line) if self._as_json else line)
+        self._write(said_line(line) if self._as_json else folded(line, self._columns()))
 
     def begin(self, files: BatchFiles) -> None:
         """Say what is to be done; a program is told the whole first."""
@@ -70,6 +73,15 @@ class Voice:
         """Show nothing more; may be called again."""
         if self._live is not None:
             self._live.stop()
+
+    def _columns(self) -> int:
+        """Width of the terminal; where there is none, nothing is broken."""
+        if self._stream is None:
+            return UNBROKEN
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or UNBROKEN
+        except (OSError, ValueError):
+            return UNBROKEN
 
     def _write(self, line: str) -> None:
         if self._live is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -31,6 +32,8 @@ class Progress(msgspec.Struct, frozen=True, tag_field="event", tag="progress"):
 
     snapshot: Snapshot
 
+
+_LABEL_CHARS = 11
 
 _STATES = {
     "paused": "paused",
@@ -80,6 +83,27 @@ def live_line(snapshot: Snapshot, width: int = 80) -> str:
     )
     lines = ["  ".join(parts) for parts in forms]
     return next((line for line in lines if len(line) <= width), done[: max(0, width)])
+
+
+def folded(line: str, width: int) -> str:
+    """A line of talk broken at its words, so that a terminal does not break it inside one; the rest stands below the text.
+
+    Args:
+        line: A label of ten characters at most, and the text.
+        width: Columns of the terminal.
+    """
+    if len(line) < width or width <= 2 * _LABEL_CHARS:
+        return line
+    indent = " " * _LABEL_CHARS
+    wrapped = wrap(
+        line,
+        width - 1,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    return "\n".join(wrapped)
 
 
 def log_line(snapshot: Snapshot) -> str:
