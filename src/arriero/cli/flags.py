@@ -31,7 +31,7 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
     ("timeout", "--timeout", "auto|DURATION|B+M/Nc",
      "One attempt: auto (default): predicted; 2m: fixed; 30+1/100c: 30 s and 1 s more for each 100 characters."),
     ("max_errors", "--max-errors", "5%|N",
-     "Stop when more requests failed for good in this run: nothing starts after that; what is in flight ends, and may fail too."),
+     "Stop when more requests failed for good in this run: nothing starts after that; what runs ends, and may fail too."),
     ("max_wait", "--max-wait", "DURATION", "How long to wait when no instance is usable; 1h."),
     ("first", "--first", "N", "Only the first N rows."),
     ("dry_run", "--dry-run", "", "Check and count everything, show three requests, send and write nothing."),
