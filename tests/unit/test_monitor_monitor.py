@@ -203,6 +203,22 @@ def test_the_state_is_the_word_that_matters_most(events, state):
     assert monitor.snapshot(2.0).state == state
 
 
+def test_an_answer_without_a_word_is_a_success_that_is_told():
+    monitor = Monitor(fleet())
+    empty = msgspec.structs.replace(SUCCESS, text="")
+    vectors = msgspec.structs.replace(empty, embeddings=msgspec.Raw(b"[[1]]"))
+    monitor.committed(
+        [
+            Result(request=request(position), outcome=outcome, instance="gpu-01", attempt=1, attempts=1)
+            for position, outcome in enumerate((SUCCESS, empty, vectors, empty))
+        ]
+    )
+    (note,) = monitor.snapshot(1.0).notes
+
+    assert (note.code, note.instances, note.count) == ("empty_answer", ("gpu-01",), 2)
+    assert monitor.snapshot(1.0).counts.succeeded == 4
+
+
 def test_notes_are_told_once_with_all_whom_they_are_about():
     monitor = Monitor(fleet())
     for name in ("a", "b", "a"):

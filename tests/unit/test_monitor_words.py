@@ -38,7 +38,7 @@ def test_numbers_are_told_with_the_digits_that_matter(value, words):
     assert number_words(value) == words
 
 
-@pytest.mark.parametrize("code", [code for code in NOTES if code != "late"])
+@pytest.mark.parametrize("code", [code for code in NOTES if code not in {"late", "empty_answer"}])
 def test_every_known_note_has_a_sentence_that_names_the_instance(code):
     assert note_words(Note(code=code, instances=("gpu-01",))).startswith("gpu-01: ")
     assert note_words(Note(code=code)).startswith("an instance ")
@@ -58,6 +58,10 @@ def test_many_instances_are_counted_and_not_listed():
 def test_late_answers_are_counted():
     assert note_words(Note(code="late", count=1)) == "1 second answer came after the request had ended and was dropped"
     assert note_words(Note(code="late", count=3)).startswith("3 second answers came")
+
+
+def test_answers_without_a_word_are_counted_with_those_who_gave_them():
+    assert note_words(Note(code="empty_answer", instances=("a", "b"), count=3)) == "3 answers without a word (a, b)"
 
 
 def test_every_kind_has_words_of_its_own():

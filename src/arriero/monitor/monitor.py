@@ -185,6 +185,8 @@ class Monitor:
             self._succeeded += 1
             _count(self._attempts, "success")
             _count(self._finish_reasons, outcome.finish_reason)
+            if not outcome.text and outcome.embeddings is None:
+                self._note("empty_answer", result.instance)
         self._tally(result.instance).ended(outcome, now)
 
     def _tally(self, instance: str) -> Tally:

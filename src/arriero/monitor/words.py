@@ -12,9 +12,10 @@ NOTES = {
     "truncation_possible": "is a gateway that may drop truncate: truncation cannot be excluded",
     "listing_missing": "does not list its models: none is reported missing, they are tried",
     "replies_in_one_piece": "answers come in one piece or too fast to be seen side by side: slots are learned from ends, not from first tokens",
+    "empty_answer": "without a word",
     "late": "came after the request had ended and was dropped",
 }
-"""What each code says, after the name of the instance (or the number of answers for ``late``)."""
+"""What each code says, after the name of the instance (or the number of answers for ``late`` and ``empty_answer``)."""
 
 FAILURES = {
     FailureKind.UNREACHABLE: "the instance could not be reached",
@@ -44,6 +45,9 @@ def note_words(note: Note) -> str:
     """One note as a sentence; a code without words is told as it is."""
     if note.code == "late":
         return f"{note.count:,} second answer{'s' if note.count > 1 else ''} {NOTES['late']}"
+    if note.code == "empty_answer":
+        whose = f" ({', '.join(safe_text(name) for name in note.instances[:NAMED_INSTANCES])})"
+        return f"{note.count:,} answer{'s' if note.count > 1 else ''} {NOTES['empty_answer']}{whose}"
     words = NOTES.get(note.code, safe_text(note.code).replace("_", " "))
     if not note.instances:
         return f"an instance {words}" if note.code in NOTES else words
