@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from desk import MISTRAL, Desk, row
 
-from arriero.core.events import InstanceLeft, LimitSet
-from arriero.core.instance import Concurrency, InstanceLimit
+from arriero.core.events import InstanceJoined, InstanceLeft, LimitSet
+from arriero.core.instance import Concurrency, Instance, InstanceLimit
 from arriero.core.outcome import FailureKind
 
 
@@ -87,6 +87,23 @@ def test_a_free_slot_goes_before_a_place_in_a_queue():
         fleet.touch(desk.member(name), 0.0)
 
     assert fleet._cost(desk.member("fast"), MISTRAL) > fleet._cost(Desk("idle").member("idle"), MISTRAL)
+
+
+def test_an_instance_that_loads_for_too_long_is_not_waited_for_with_the_fixed_total():
+    desk = Desk(concurrency=Concurrency(total=8, learned=False))
+    for name in "ab":
+        desk.tell(InstanceJoined(Instance(name=name, url=f"http://{name}")))
+    desk.settle()
+    desk.scheduler.add(rows(20), 0.0)
+    desk.plan()
+    while [step for step in desk.running.values() if step.instance == "a" and step.request is None]:
+        step = next(step for step in desk.running.values() if step.instance == "a")
+        desk.end(step, desk.well(step))
+    assert len(desk.requests("a")) == 4
+
+    desk.later(61.0)
+
+    assert len(desk.requests("a")) == 8
 
 
 def test_a_unit_is_served_while_one_trusted_instance_can():

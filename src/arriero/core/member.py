@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from math import inf
 
 from arriero.core.instance import BackendName, Instance, Kind
 from arriero.core.outcome import FailureKind, Model
@@ -55,6 +56,8 @@ class Member:
         running: Attempts in flight there, by id.
         alone: A suspect request must have the instance for itself.
         answered_at: When a request last succeeded there; None if none did.
+        slow_at: When its load has lasted so long that nobody waits for it any more; ``inf`` while it loads nothing.
+        slow: That moment has come.
         streak: Attempts charged since the last success, with their requests; refunded if it is ejected.
         noted: Codes of what was said of it once.
         rtt_s: Seconds of the quickest exchange that computes nothing; None if unknown.
@@ -93,6 +96,8 @@ class Member:
         "remembered",
         "rtt_s",
         "running",
+        "slow",
+        "slow_at",
         "streak",
         "todo",
         "unit",
@@ -107,6 +112,8 @@ class Member:
         self.endpoint = instance.endpoint
         self.on_trial = False
         self.ours = False
+        self.slow = False
+        self.slow_at = inf
         self.answers: dict[tuple[str, str], bool] = {}
         self.phase = Phase.JOINING
         self.reason = ""
@@ -164,7 +171,8 @@ class Member:
         """Whether it will soon serve: it is being asked what it is, or loads its unit."""
         if self.phase is Phase.JOINING:
             return not self.health.ejected
-        return self.usable and self.single and self.unit is not None and self.ready_for is None
+        loads = self.single and self.unit is not None and self.ready_for is None
+        return self.usable and loads and not self.slow
 
     @property
     def settled(self) -> bool:

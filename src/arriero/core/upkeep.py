@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Literal
 
 from arriero.core import discover
@@ -22,6 +23,9 @@ LOAD_AGAIN_S = 2.0
 """Pause after a load was refused as overloaded: the server is loading something else."""
 
 NOT_UNDERSTOOD = Failure(kind=FailureKind.BAD_REPLY)
+
+AWAITED_S = 60.0
+"""A fixed total is dealt out evenly for so long while an instance loads; a load may take ten minutes, or hang."""
 
 _NO_CHAT = frozenset({FailureKind.UNSUPPORTED, FailureKind.BAD_REPLY, FailureKind.SERVER_ERROR, FailureKind.REJECTED})
 """What a gateway may answer on a path that it does not know: a page, an error of any class, or that it knows no such path."""
@@ -82,14 +86,13 @@ class Upkeep:
 
     def wake(self, now: float) -> None:
         """Attend to every member whose time has come."""
-        for name in self._reminders.due(now):
-            member = self._fleet.get(name)
-            if member is not None:
-                self.attend(member)
-                self._fleet.touch(member, now)
-                again_at = member.health.next_change(now)
-                if again_at > now:  # what is due already was attended to, or waits for an end that comes back here
-                    self.remind(member, again_at)
+        for member in filter(None, map(self._fleet.get, self._reminders.due(now))):
+            member.slow = now >= member.slow_at
+            self.attend(member)
+            self._fleet.touch(member, now)
+            again_at = member.health.next_change(now)
+            if again_at > now:  # what is due already was attended to, or waits for an end that comes back here
+                self.remind(member, again_at)
 
     def remind(self, member: Member, at: float) -> None:
         """Attend to the member again at a time."""
@@ -192,6 +195,8 @@ class Upkeep:
         member.todo += steps_to(member, unit)
         self._assignment.hold(member, unit)
         member.ready_for = None
+        member.slow, member.slow_at = False, now + AWAITED_S
+        self.remind(member, member.slow_at)
         self._fleet.touch(member, now)
         self._tell(InstanceChanged(member.name, "loading", unit=unit, at=now))
         self.attend(member)
@@ -287,6 +292,7 @@ class Upkeep:
         if member.single and not member.todo:
             if member.unit is not None and member.ready_for != member.unit:
                 member.ready_for = member.unit
+                member.slow_at = inf
                 self._tell(InstanceChanged(member.name, "ok", unit=member.unit, at=now))
             if not member.in_flight:
                 self._assignment.rest(member)
