@@ -52,7 +52,9 @@ def median_s(measure: Callable[[], float]) -> tuple[float, float]:
     return statistics.median(passed), statistics.median(used)
 
 
-def scan_s(path: Path, input_format: InputFormat, finished: Callable[[], Iterator[tuple[int, bytes]]] | None) -> float:
+def scan_s(
+    path: Path, input_format: InputFormat, finished: Callable[[], Iterator[tuple[int, bytes, bool]]] | None
+) -> float:
     """Seconds of one scan, with the merge of a resume if ``finished`` is given."""
     source = FileSource.open(str(path), input_format)
     scan = Scan(source, Binder(), finished=finished() if finished else None)
@@ -65,7 +67,7 @@ def scan_s(path: Path, input_format: InputFormat, finished: Callable[[], Iterato
     return took
 
 
-def first_request_s(path: Path, input_format: InputFormat, hashes: list[tuple[int, bytes]]) -> float:
+def first_request_s(path: Path, input_format: InputFormat, hashes: list[tuple[int, bytes, bool]]) -> float:
     """Seconds from the start of a resume to its first new request: all rows but the last one are finished."""
     source = FileSource.open(str(path), input_format)
     binder = Binder()

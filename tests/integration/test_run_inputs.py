@@ -281,3 +281,64 @@ def test_an_input_that_shrinks_while_it_is_read_ends_with_a_message_and_keeps_wh
     assert "Traceback" not in done.err
     kept = stored_results(tmp_path)
     assert {one.text for one in kept} == {answer(asked[one.position]) for one in kept}
+
+
+def test_another_input_for_the_same_output_is_told_as_such_and_a_renamed_one_is_accepted(tmp_path: Path) -> None:
+    write_prompts(tmp_path, ASKED)
+    write_prompts(tmp_path, ["Something else.", "And more."], "other.txt")
+    write_prompts(tmp_path, [*ASKED, "One more."], "renamed.txt")
+    with fake_fleet(1) as fleet:
+        arriero(tmp_path, "run", "prompts.txt", *fleet.flags, "--first", "2")
+        refused = arriero(tmp_path, "run", "other.txt", *fleet.flags)
+        status = arriero(tmp_path, "verify")
+        accepted = arriero(tmp_path, "run", "renamed.txt", *fleet.flags)
+        (tmp_path / "short.txt").write_text(f"{ASKED[0]}\n")
+        shorter = arriero(tmp_path, "run", "short.txt", *fleet.flags)
+
+    assert refused.code == shorter.code == 2
+    said = "results.json (journal results.json.journal) holds the batch of prompts.txt, and other.txt is another input"
+    assert said in refused.err
+    assert "holds the batch of renamed.txt, and short.txt is another input: it has 1 row" in shorter.err
+    assert "-o, or run with --force" in refused.err
+    assert "ok    input" in status.out  # the refused run has not become the batch's
+    assert accepted.code == 0, accepted.err
+    assert "renamed.txt (was prompts.txt)" in accepted.err
+    assert "11 appended since" in accepted.err
+    assert_answered(read_results(tmp_path), [*ASKED, "One more."])
+    assert_verified(tmp_path)
+
+
+def test_a_mended_line_that_had_failed_is_sent_by_the_command_that_the_refusal_names(tmp_path: Path) -> None:
+    good = json.dumps({"prompt": ASKED[0]})
+    (tmp_path / "rows.jsonl").write_text(f'{good}\n{{"prompt": \n')
+    with fake_fleet(1) as fleet:
+        words = ("run", "rows.jsonl", *fleet.flags, "--on-bad-line", "fail")
+        first = arriero(tmp_path, *words)
+        write_rows(tmp_path, [{"prompt": ASKED[0]}, {"prompt": ASKED[1]}])
+        refused = arriero(tmp_path, *words)
+        retried = arriero(tmp_path, "retry", "results.json")
+
+    assert (first.code, refused.code) == (3, 2), refused.err
+    assert "help: arriero retry results.json sends the failed rows again as they are now" in refused.err
+    assert retried.code == 0, retried.err
+    assert_answered(read_results(tmp_path), ASKED[:2])
+
+
+@pytest.mark.parametrize("words", [("-m", "mistrall:7b"), ("-i", "http://127.0.0.1:9")], ids=["model", "instance"])
+def test_a_run_that_sends_nothing_leaves_nothing_and_costs_a_batch_nothing(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    write_prompts(tmp_path, ASKED)
+    with fake_fleet(1) as fleet:
+        flags = words if "-i" in words else (*words, *fleet.flags)
+        failed = arriero(tmp_path, "run", "prompts.txt", *flags, "-o", "a.json")
+        piped = arriero(tmp_path, "run", "-", *flags, "-o", "b.json", stdin="one\ntwo\n")
+        done = arriero(tmp_path, "run", "prompts.txt", *fleet.flags, "--first", "3")
+        arriero(tmp_path, "resume", "-i", "http://127.0.0.1:9")
+        rest = arriero(tmp_path, "run", "prompts.txt", *fleet.flags)
+
+    assert failed.code == piped.code == 5, failed.err + piped.err
+    assert not list(tmp_path.glob("a.json*"))
+    assert not list(tmp_path.glob("b.json*"))
+    assert (done.code, rest.code) == (0, 0), rest.err
+    assert_verified(tmp_path)

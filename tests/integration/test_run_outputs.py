@@ -184,3 +184,41 @@ def test_a_reader_of_standard_output_that_leaves_ends_the_command_quietly(folder
     os.close(write_end)
     assert ended.returncode == 141
     assert ended.stderr == b""
+
+
+def test_a_pipe_leaves_nothing_behind_and_the_next_one_is_another_batch(folder: Path) -> None:
+    with fake_fleet(4) as fleet:
+        words = ("run", "-", "-o", "-", *fleet.flags)
+        first = arriero(folder, *words, stdin="one\ntwo\n")
+        second = arriero(folder, *words, stdin="three\n")
+
+    assert (first.code, second.code) == (0, 0), second.err
+    assert [record["prompt"] for record in second.lines] == ["three"]
+    assert not list(folder.glob("stdout*"))
+
+
+def test_an_interrupted_pipe_is_named_and_goes_on_and_another_one_is_told_what_is_in_its_way(folder: Path) -> None:
+    piped = "".join(f"{prompt}\n" for prompt in ASKED)
+    with fake_fleet(1, speed=SLOW) as fleet:
+        words = ("run", "-", "-o", "-", *fleet.flags)
+        with (folder / "prompts.txt").open() as lines, started(folder, *words, stdin=lines) as running:
+            wait_committed(folder, 3, running, "stdout.journal")
+            stopped = running.end(signal.SIGINT)
+        told = [arriero(folder, command, "-") for command in ("status", "results", "errors")]
+        fleet.calm()
+        before = sorted(path.name for path in folder.glob("stdout*"))
+        other = arriero(folder, *words, stdin="other\n")
+        after = sorted(path.name for path in folder.glob("stdout*"))
+        again = arriero(folder, *words, stdin=piped)
+
+    assert stopped.code == 130
+    assert "journal    stdout.journal keeps what has ended" in stopped.err
+    assert "arriero resume -\n" in stopped.err
+    assert [one.code for one in told] == [0, 0, 0], told
+    assert other.code == 2
+    assert "the journal stdout.journal holds the batch of other rows" in other.err
+    assert "remove stdout.journal, or name another with --journal PATH" in other.err
+    assert before == after
+    assert again.code == 0, again.err
+    assert_answered(again.lines, ASKED)
+    assert not list(folder.glob("stdout*"))

@@ -38,7 +38,7 @@ def scanned(source, binder=None, **options):
 
 
 def hashes(source):
-    return [(row.position, row.hash) for row in source.rows()]
+    return [(row.position, row.hash, False) for row in source.rows()]
 
 
 def test_rows_are_counted_without_blank_lines(opened):

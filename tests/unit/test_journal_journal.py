@@ -64,7 +64,7 @@ def test_a_resume_knows_what_ended_and_how(tmp_path):
     with opened(path) as journal:
         assert [position in journal.done for position in range(11)] == [p in {0, 2, 9} for p in range(11)]
         assert (journal.done.succeeded, journal.done.failed, len(journal.done)) == (2, 1, 3)
-        assert list(journal.hashes()) == [(p, row_hash(p)) for p in (0, 2, 9)]
+        assert list(journal.hashes()) == [(p, row_hash(p), p == 2) for p in (0, 2, 9)]
 
 
 def test_charged_attempts_count_again_for_rows_that_have_not_ended(tmp_path):

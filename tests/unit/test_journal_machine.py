@@ -84,7 +84,7 @@ class JournalMachine(RuleBasedStateMachine):
         with JournalReader(self.path) as reader:
             assert {r.position: (r.round, r.kind) for r in reader.results()} == self.ended
             assert [(r.round, r.position, r.kind) for r in reader.history()] == sorted(self.history)
-            assert list(reader.hashes()) == [(p, row_hash(p)) for p in sorted(self.ended)]
+            assert list(reader.hashes()) == [(p, row_hash(p), self.ended[p][1] is not None) for p in sorted(self.ended)]
             counts = reader.counts()
         assert counts.failed == sum(kind is not None for _, kind in self.ended.values())
         assert counts.finished == len(self.ended)

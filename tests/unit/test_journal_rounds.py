@@ -30,7 +30,7 @@ def test_failed_requests_wait_again_in_a_new_round_and_their_ends_are_kept(tmp_p
     with opened(path) as journal:
         assert [p in journal.done for p in range(3)] == [True, False, False]
         assert (journal.round, journal.attempts_used, journal.done.failed) == (1, {}, 0)
-        assert [position for position, _ in journal.hashes()] == [0]
+        assert [position for position, _, _ in journal.hashes()] == [0]
         journal.record([answered(1, round_=1), failed(2, round_=1)], [])
     with JournalReader(path) as reader:
         assert [(r.position, r.round, r.succeeded) for r in reader.results()] == [

@@ -22,7 +22,7 @@ FINISHED = Snapshot(
 
 def test_the_summary_tells_counts_speed_failures_slots_notes_and_where_the_results_lie():
     lines = summary(
-        FINISHED, target="results.json", written=["results.json"], concurrency=Concurrency(12, learned=False)
+        FINISHED, target=("results.json",), written=["results.json"], concurrency=Concurrency(12, learned=False)
     )
 
     assert lines == [
@@ -39,7 +39,7 @@ def test_the_summary_tells_counts_speed_failures_slots_notes_and_where_the_resul
 
 def test_a_stopped_batch_says_how_far_it_came_and_what_was_there_before():
     snapshot = Snapshot(state="stopped", counts=Counts(total=1000, succeeded=400), makespan_s=9.5, restored=100)
-    lines = summary(snapshot, target="r.json", written=["r.json.partial"], concurrency=Concurrency())
+    lines = summary(snapshot, target=("r.json",), written=["r.json.partial"], concurrency=Concurrency())
 
     assert lines[:2] == [
         "stopped    400 of 1,000 requests   400 succeeded   0 failed",
@@ -50,7 +50,7 @@ def test_a_stopped_batch_says_how_far_it_came_and_what_was_there_before():
 
 def test_after_a_resume_each_line_says_whether_it_counts_the_batch_or_this_run():
     snapshot = structs.replace(FINISHED, restored=906)
-    lines = summary(snapshot, target="r.json", written=["r.json"], concurrency=Concurrency())
+    lines = summary(snapshot, target=("r.json",), written=["r.json"], concurrency=Concurrency())
 
     assert lines[:6] == [
         "finished   1,000 requests   990 succeeded   10 failed",
@@ -64,14 +64,14 @@ def test_after_a_resume_each_line_says_whether_it_counts_the_batch_or_this_run()
 
 def test_a_run_in_which_nothing_ended_has_no_speed():
     snapshot = Snapshot(state="stopped", counts=Counts(total=9, succeeded=4), makespan_s=2.0, restored=4)
-    lines = summary(snapshot, target="r.json", written=["r.json"], concurrency=Concurrency())
+    lines = summary(snapshot, target=("r.json",), written=["r.json"], concurrency=Concurrency())
 
     assert lines[1:] == ["this run   0 requests in 2.0 s", "output     r.json"]
 
 
 def test_names_in_commands_are_quoted_for_the_shell_and_safe_for_the_terminal():
     lines = summary(
-        FINISHED, target="my results\x1b[2J.json", written=["my results\x1b[2J.json"], concurrency=Concurrency()
+        FINISHED, target=("my results\x1b[2J.json",), written=["my results\x1b[2J.json"], concurrency=Concurrency()
     )
 
     assert r"arriero errors 'my results\x1b[2J.json'" in lines[3]
@@ -80,7 +80,7 @@ def test_names_in_commands_are_quoted_for_the_shell_and_safe_for_the_terminal():
 
 def test_sentences_of_the_caller_stand_among_the_notes():
     lines = summary(
-        FINISHED, target="r", written=[], concurrency=Concurrency(), said=["num_ctx 5000 is rounded up to 5120"]
+        FINISHED, target=("r",), written=[], concurrency=Concurrency(), said=["num_ctx 5000 is rounded up to 5120"]
     )
 
     assert lines[-2:] == ["note       num_ctx 5000 is rounded up to 5120", "output     standard output"]

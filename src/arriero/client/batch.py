@@ -10,13 +10,15 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
+from arriero.config.formats import default_journal
 from arriero.config.settings import Settings
 from arriero.core.batch import Counts
 from arriero.core.request import BatchId
-from arriero.errors import StorageError
+from arriero.errors import BindingError, StorageError
 from arriero.inputs.bind import Binder
 from arriero.inputs.binding import binding
 from arriero.inputs.feed import Feed
+from arriero.inputs.merge import Held
 from arriero.inputs.scan import Scan
 from arriero.inputs.source import FileSource, Source
 from arriero.inputs.spool import spool
@@ -51,26 +53,39 @@ class BatchFiles:
         self.binder = Binder.of(settings)
         # A missing file must leave nothing behind; the copy of standard input may be made only by who owns the journal.
         source = None if settings.input == "-" else open_source(settings, again=again)
-        self.journal = Journal.open(
-            settings.journal,
-            batch=BATCH,
-            binding=binding(settings),
-            command=command,
-            settings=msgspec.json.encode(settings),
-        )
+        self.former_input = former_input(settings)
+        self.journal = self._open_journal(command)
         with ExitStack() as unless_opened:
-            unless_opened.callback(self.journal.close)
+            unless_opened.callback(self.journal.withdraw)
             self.source = source or open_source(settings, again=again)
             unless_opened.pop_all()
         self.scan = Scan(
             self.source,
             self.binder,
             finished=self.journal.hashes(),
+            held=Held(settings.output, settings.journal, self.former_input, batch_words(settings)),
             stop_at_bad=settings.on_bad_line == "stop",
             first=settings.first,
             previous_total=self.journal.total,
             on_progress=self._progressed,
         )
+
+    def _open_journal(self, command: str) -> Journal:
+        settings = self.settings
+        try:
+            return Journal.open(
+                settings.journal,
+                batch=BATCH,
+                binding=binding(settings),
+                command=command,
+                settings=msgspec.json.encode(structs.replace(settings, input=absolute_input(settings))),
+            )
+        except BindingError as error:
+            if not self.former_input:
+                raise
+            raise BindingError(
+                f"{error.message}\n  input: was {self.former_input}, is {settings.input}", hint=error.hint
+            ) from error
 
     def _progressed(self) -> None:
         """In the scan's thread: at its end the rows are known to be the batch's."""
@@ -137,6 +152,27 @@ class BatchFiles:
         self.scan.stop()
         self.journal.close(snapshot)
 
+    def withdraw(self) -> None:
+        """``close`` where the batch could not begin or go on: what this run alone has made is removed again.
+
+        Raises:
+            StorageError: As ``close`` does.
+        """
+        self.scan.stop()
+        before = self.journal.closed
+        gone = self.journal.withdraw()
+        if not before and (gone or self.scan.error is not None):
+            self.source.discard(whole=gone)
+        if gone and self.settings.input == "-":
+            Path(spool_path(self.settings)).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """The output went to standard output, whole: nothing will be asked for again."""
+        if self.settings.journal == default_journal(self.settings.output):
+            Path(self.settings.journal).unlink(missing_ok=True)
+            if self.settings.input == "-":
+                Path(spool_path(self.settings)).unlink(missing_ok=True)
+
     def release(self) -> None:
         """Close the input; nothing can be read any more."""
         self.source.close()
@@ -158,6 +194,39 @@ def open_source(settings: Settings, *, again: bool) -> FileSource:
         stdin = None if again else sys.stdin.fileno()
         return spool(stdin, spool_path(settings), settings.input_format, templated=templated_rows)
     return FileSource.open(settings.input, settings.input_format, templated=templated_rows)
+
+
+def absolute_input(settings: Settings) -> str:
+    """The input as a journal keeps it, so that it is found from any folder; ``-`` stays."""
+    return settings.input if settings.input == "-" else str(Path(settings.input).absolute())
+
+
+def near(path: str) -> str:
+    """A path as short as it can be said from the working directory."""
+    found, here = Path(path), Path.cwd()
+    return str(found.relative_to(here)) if found.is_absolute() and found.is_relative_to(here) else path
+
+
+def former_input(settings: Settings) -> str:
+    """The input that the journal's batch had, where it is another file than now; else ``""``."""
+    if settings.force or not Path(settings.journal).exists():
+        return ""
+    try:
+        with JournalReader(settings.journal) as reader:
+            kept = msgspec.json.decode(reader.settings())
+    except StorageError:
+        return ""  # whoever opens it for writing says what is wrong
+    before = str(kept.get("input") or settings.input)
+    if (before if before == "-" else str(Path(before).absolute())) == absolute_input(settings):
+        return ""
+    return "standard input" if before == "-" else near(before)
+
+
+def batch_words(settings: Settings) -> tuple[str, ...]:
+    """What names a batch behind a command: its output, and its journal where that lies elsewhere."""
+    if settings.journal == default_journal(settings.output):
+        return (settings.output,)
+    return (settings.output, "--journal", settings.journal)
 
 
 def spool_path(settings: Settings) -> str:

@@ -139,7 +139,7 @@ class Carry:
         """Leave nothing open, whatever happened."""
         self._voice.stop()
         try:
-            self._files.close()
+            self._files.withdraw()
         finally:
             self._files.release()
 
@@ -261,4 +261,6 @@ class Carry:
         if self._follow is not None:
             return [str(self._follow.finish(complete=complete))]
         exported = write_output(self.settings, self._files.source, complete=complete)
+        if complete and self.settings.output == "-":
+            self._files.remove()
         return [str(path) for path in exported.paths]

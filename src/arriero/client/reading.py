@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from arriero.client.batch import BATCH, prompt_for
+from arriero.client.batch import BATCH, near, prompt_for
+from arriero.config.formats import default_journal
 from arriero.config.settings import Settings
 from arriero.core.batch import BatchStatus, Counts
 from arriero.core.outcome import Failure, FailureKind
@@ -74,7 +75,7 @@ def journal_path(output: str, journal: str | None) -> str:
     Raises:
         ConfigError: If there is none.
     """
-    path = journal or f"{output}.journal"
+    path = journal or default_journal(output)
     if not Path(path).exists():
         raise ConfigError(
             f"there is no journal {path}",
@@ -97,7 +98,7 @@ def resume_settings(output: str, journal: str | None) -> Settings:
         settings = msgspec.json.decode(text, type=Settings)
     except msgspec.ValidationError as error:
         raise StorageError(f"the settings in {path} are of another version of arriero ({error})") from error
-    return structs.replace(settings, output=output, journal=path, force=False)
+    return structs.replace(settings, input=near(settings.input), output=output, journal=path, force=False)
 
 
 def stored_source(settings: Settings) -> Source:

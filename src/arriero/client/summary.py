@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from arriero.client.batch import batch_words
+from arriero.config.formats import default_journal
 from arriero.config.settings import Settings
 from arriero.core.batch import BatchStatus
 from arriero.monitor.snapshot import Snapshot
@@ -63,10 +65,19 @@ def summarize(
     """
     ended = snapshot.state == BatchStatus.FINISHED
     resume = () if ended else resume_command(settings)
-    lines = summary(snapshot, target=settings.output, written=written, concurrency=settings.concurrency, said=said)
+    kept = not ended or (settings.output, settings.journal) != ("-", default_journal("-"))
+    lines = summary(
+        snapshot,
+        target=batch_words(settings) if kept else (),
+        written=written,
+        concurrency=settings.concurrency,
+        said=said,
+    )
     if reason:
         lines.append(f"{'stopped':<11}{reason}")
     if resume:
+        if settings.output == "-":
+            lines.append(f"{'journal':<11}{settings.journal} keeps what has ended")
         lines.append(resume_hint(resume))
     return Summary(
         exit_code=exit_code,
@@ -80,5 +91,4 @@ def summarize(
 
 def resume_command(settings: Settings) -> tuple[str, ...]:
     """The command that goes on with the batch of these settings."""
-    words = ("arriero", "resume", settings.output)
-    return words if settings.journal == f"{settings.output}.journal" else (*words, "--journal", settings.journal)
+    return ("arriero", "resume", *batch_words(settings))

@@ -50,7 +50,8 @@ class Voice:
             )
             self._write(started_line(started))
         count = f"{scan.total:,} rows" if scan.total is not None else f"{scan.scanned:,} rows so far, still scanning"
-        parts = [name, count]
+        former = f" (was {safe_text(files.former_input)})" if files.former_input else ""
+        parts = [f"{name}{former}", count]
         if ended:
             parts.append(f"{ended:,} ended before")
         if scan.appended:

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 from arriero.errors import BindingError
 
 NONE_LEFT = -1
+
+
+class Held(NamedTuple):
+    """The batch that a journal holds, for messages.
+
+    Attributes:
+        output: Its output; ``-`` for standard output.
+        journal: The journal.
+        input: Its input, where that has another name than the one read now; else ``""``.
+        words: What names the batch behind a command: ``results.json``, and ``--journal FILE`` where that is needed.
+    """
+
+    output: str
+    journal: str
+    input: str
+    words: tuple[str, ...]
+
+    @property
+    def ways_out(self) -> str:
+        """What makes place for another batch."""
+        if self.output == "-":
+            return f"remove {self.journal}, or name another with --journal PATH"
+        return f"name another output with -o, or run with --force to move {self.output} and its journal aside"
 
 
 class Merge:
@@ -18,14 +43,21 @@ class Merge:
     The finished rows come ordered by position, so that neither side is held in memory.
     """
 
-    def __init__(self, finished: Iterator[tuple[int, bytes]]) -> None:
+    def __init__(self, finished: Iterator[tuple[int, bytes, bool]], held: Held | None = None) -> None:
         self.position = NONE_LEFT
         self._finished = finished
+        self._held = held
         self._hash = b""
+        self._failed = False
 
     def advance(self) -> None:
         """Go to the next finished row."""
-        self.position, self._hash = next(self._finished, (NONE_LEFT, b""))
+        self.position, self._hash, self._failed = next(self._finished, (NONE_LEFT, b"", False))
+
+    def close(self) -> None:
+        """Let go of where the finished rows come from; in the thread that read them."""
+        if isinstance(self._finished, Generator):
+            self._finished.close()
 
     def compare(self, name: str, line: int, row_hash: bytes) -> None:
         """Compare the row at ``position`` and advance.
@@ -39,10 +71,7 @@ class Merge:
             BindingError: If the row is not the one that was finished (P8).
         """
         if row_hash != self._hash:
-            raise BindingError(
-                f"{name}:{line}: the row has changed since it was finished",
-                hint="Put the old row back and run again; or start anew with --force, which moves the journal aside.",
-            )
+            raise self._changed(name, line)
         self.advance()
 
     def end(self, name: str, rows: int, previous_total: int | None) -> None:
@@ -57,8 +86,43 @@ class Merge:
             BindingError: If it had more.
         """
         least = max(self.position + 1, previous_total or 0)
-        if rows < least:
-            raise BindingError(
-                f"{name}: has {rows} rows, and had at least {least} when the journal was written",
-                hint="Put the missing rows back; rows may only be appended.",
+        if rows >= least:
+            return
+        number = f"{rows:,} row{'' if rows == 1 else 's'}"
+        if self._held is not None and self._held.input:
+            raise self._another(name, f"it has {number}, and {self._held.input} had at least {least:,}")
+        raise BindingError(
+            f"{name}: has {number}, and had at least {least:,} when the journal was written",
+            hint="put the missing rows back (rows may only be appended); or start anew with --force, which moves output "
+            "and journal aside",
+        )
+
+    def _changed(self, name: str, line: int) -> BindingError:
+        held = self._held
+        if held is not None and held.input:
+            return self._another(name, f"its line {line} is not the row that was finished")
+        message = f"{name}:{line}: the row has changed since it was finished"
+        if self._failed and held is not None:
+            command = shlex.join(("arriero", "retry", *held.words))
+            return BindingError(
+                f"{message}, and it had failed", hint=f"{command} sends the failed rows again as they are now"
             )
+        if held is not None and (held.output == "-" or name == "<stdin>"):
+            return BindingError(
+                f"{message}: the journal {held.journal} holds the batch of other rows",
+                hint=f"give the old rows again to go on with it; or {held.ways_out}",
+            )
+        return BindingError(
+            message,
+            hint="put the old row back and run again; or start anew with --force, which moves output and journal aside",
+        )
+
+    def _another(self, name: str, why: str) -> BindingError:
+        """The input is not the one the journal was begun with, neither by name nor by rows."""
+        held = self._held
+        assert held is not None  # noqa: S101 - asked only where there is one
+        what = "standard output" if held.output == "-" else held.output
+        return BindingError(
+            f"{what} (journal {held.journal}) holds the batch of {held.input}, and {name} is another input: {why}",
+            hint=held.ways_out,
+        )

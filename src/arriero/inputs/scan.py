@@ -14,7 +14,7 @@ from arriero.inputs.bind import Binder
 from arriero.inputs.duplicates import Duplicates, hash_of
 from arriero.inputs.lines import Mark
 from arriero.inputs.members import short
-from arriero.inputs.merge import Merge
+from arriero.inputs.merge import Held, Merge
 from arriero.inputs.row import BadRow, Row
 from arriero.inputs.source import Source
 
@@ -47,7 +47,8 @@ class Scan:
         source: Source,
         binder: Binder,
         *,
-        finished: Iterator[tuple[int, bytes]] | None = None,
+        finished: Iterator[tuple[int, bytes, bool]] | None = None,
+        held: Held | None = None,
         stop_at_bad: bool = True,
         first: int | None = None,
         previous_total: int | None = None,
@@ -58,7 +59,8 @@ class Scan:
         Args:
             source: The input.
             binder: The settings, for rows that are bad only with them (a template's field that is missing).
-            finished: Positions and hashes of finished rows in order of position, read in the scan's thread.
+            finished: Position, hash and failure of finished rows in order of position, read in the scan's thread.
+            held: The batch they are of, for messages.
             stop_at_bad: A bad line is an error; False: it is counted and ends as a failed result.
             first: Only this many rows belong to the batch.
             previous_total: Rows of the input when it was last scanned to its end.
@@ -74,7 +76,7 @@ class Scan:
         self.wanted: float = math.inf
         self._source = source
         self._binder = binder
-        self._merge = Merge(finished or iter(()))
+        self._merge = Merge(finished or iter(()), held)
         self._stop_at_bad = stop_at_bad
         self._first = first
         self._previous_total = previous_total
@@ -125,6 +127,7 @@ class Scan:
             # A defect of ours must not leave the loop waiting for ever; Python prints its traceback.
             if self.total is None and self.error is None and not self._stopping:
                 self.error = ArrieroError("the scan of the input ended by a defect of arriero")
+            self._merge.close()
             self._duplicates.close()
             self._over.set()
             self._on_progress()

@@ -132,6 +132,9 @@ class FileSource:
     def accept(self) -> None:
         """The rows are those of the batch; nothing hangs on it where there is no copy of them to keep."""
 
+    def discard(self, *, whole: bool) -> None:
+        """The rows are not the batch's; nothing hangs on it where there is no copy of them."""
+
     def release(self) -> None:
         """Nobody ever waits: the file has its length."""
 

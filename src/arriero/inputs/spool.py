@@ -67,6 +67,7 @@ class SpoolingSource(FileSource):
     extent: GrowingExtent
     _unnamed = False  # the copy is whole, and still called .partial
     _accepted = False
+    _discarded = False
 
     def start(self, stdin: int, first: bytes) -> None:
         """Begin to copy in a thread; ``first`` was read already."""
@@ -83,6 +84,19 @@ class SpoolingSource(FileSource):
         with self._renaming:
             self._accepted = True
             self._rename()
+
+    def discard(self, *, whole: bool) -> None:
+        """The rows are not kept: remove what was copied of them.
+
+        Args:
+            whole: Also a copy that has its name already: there is no batch that it belongs to.
+        """
+        with self._renaming:
+            self._accepted = self._unnamed = False
+            self._discarded = True
+            Path(self.path + ".partial").unlink(missing_ok=True)
+            if whole:
+                Path(self.path).unlink(missing_ok=True)
 
     def release(self) -> None:
         """Wake whoever waits; they see an end. The copier stays in its read until the process ends."""
@@ -118,7 +132,7 @@ class SpoolingSource(FileSource):
         except OSError as error:
             raise StorageError(f"{self.path}: standard input cannot be kept: {error.strerror}") from error
         with self._renaming:
-            self._unnamed = True
+            self._unnamed = not self._discarded
             self._rename()
 
     def _rename(self) -> None:

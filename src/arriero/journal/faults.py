@@ -19,6 +19,8 @@ SPACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def output_of(journal: Path) -> str:
     """The output a journal belongs to by its name, for hints; else a placeholder."""
+    if journal.name == "stdout.journal":
+        return "-"
     return journal.name.removesuffix(".journal") if journal.name.endswith(".journal") else "OUTPUT"
 
 

@@ -44,7 +44,7 @@ class Journal:
         on_failure: Told that the writer stopped and nothing is kept any more.
     """
 
-    def __init__(self, path: Path, lock: Lock, connection: apsw.Connection, opening: Opening) -> None:
+    def __init__(self, path: Path, lock: Lock, connection: apsw.Connection, opening: Opening, *, made: bool) -> None:
         self.path = path
         self.batch = opening.batch.batch
         self.carried_as = self.batch
@@ -66,6 +66,7 @@ class Journal:
             committed=self._committed,
             stopped=self._stopped,
         )
+        self._made = made
         self._closed = False
 
     @classmethod
@@ -96,13 +97,14 @@ class Journal:
         """
         resolved = place.resolve(Path(path))
         place.refuse_network(resolved)
-        place.exists(resolved)
+        place.exists(resolved)  # a link there is refused before anything is made
         lock = Lock.take(resolved)
+        made = not place.exists(resolved)
         journal: Journal | None = None
         try:
             with writing(resolved) as connection:
                 opening = begin(resolved, connection, batch, binding, command, settings, session)
-            journal = cls(resolved, lock, connection, opening)
+            journal = cls(resolved, lock, connection, opening, made=made)
         finally:
             if journal is None:
                 lock.release()
@@ -159,8 +161,10 @@ class Journal:
         """
         self._move(status)
 
-    def hashes(self) -> Iterator[tuple[int, bytes]]:
-        """Position and row hash of every row that has ended, in input order, by a connection of its own.
+    def hashes(self) -> Iterator[tuple[int, bytes, bool]]:
+        """Position, row hash and whether it failed, of every row that has ended, in input order.
+
+        They are read by a connection of its own, which is closed with the iterator.
 
         Rows that a retry reopened are not among them: they are sent again as they are now.
 
@@ -198,6 +202,46 @@ class Journal:
                 settle(self._connection)
         finally:
             self._lock.release()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was given back."""
+        return self._closed
+
+    def withdraw(self) -> bool:
+        """Close, and let a session that sent nothing leave no trace: the settings of the one before count again.
+
+        Harmless after ``close``.
+
+        Returns:
+            Whether the file is gone, because this session had made it and nothing was sent.
+
+        Raises:
+            StorageError: As ``close`` does.
+        """
+        if self._closed:
+            return False
+        self._writer.close()
+        if self._writer.failed is not None or not self._sent_nothing():
+            self.close()
+            return False
+        self._closed = True
+        try:
+            with translated(self.path):
+                if not self._made:
+                    for name in ("forget_events", "forget_attempts", "forget_session"):
+                        self._connection.execute(statement(name), (self._session_key,))
+                settle(self._connection)
+            if self._made:
+                self.path.unlink(missing_ok=True)
+        finally:
+            self._lock.release()
+        return self._made
+
+    def _sent_nothing(self) -> bool:
+        """Whether this session sent no request, or kept no word of one."""
+        with translated(self.path, self._connection):
+            return bool(self._connection.execute(statement("sent_nothing"), (self._session_key,)).get)
 
     def __enter__(self) -> Self:
         return self

@@ -76,6 +76,24 @@ SELECT session FROM session WHERE name = ?;
 -- A process ends in order.
 UPDATE session SET ended_wall_s = ? WHERE session = ?;
 
+-- name: sent_nothing
+-- Whether no row has ended, and no request attempt has failed, in a session.
+SELECT NOT EXISTS (SELECT 1 FROM answer AS a WHERE a.session = s.session)
+    AND NOT EXISTS (SELECT 1 FROM attempt AS t WHERE t.session = s.session AND t.purpose = 'request')
+FROM session AS s WHERE s.session = ?;
+
+-- name: forget_events
+-- Removes what observers were told in a session …
+DELETE FROM event WHERE session = ?;
+
+-- name: forget_attempts
+-- … and its attempts, none of which was a request's …
+DELETE FROM attempt WHERE session = ?;
+
+-- name: forget_session
+-- … and the session, as if it had not been.
+DELETE FROM session WHERE session = ?;
+
 -- name: sessions
 -- All processes that wrote, in order.
 SELECT name, batch, pid, host, version, command, settings, started_wall_s, started_at, ended_wall_s
@@ -98,8 +116,8 @@ SELECT coalesce(max(position), -1) FROM finished WHERE batch = ?;
 SELECT position, kind IS NULL FROM finished WHERE batch = ?;
 
 -- name: hashes
--- A page of finished rows with the hash of their input, in input order.
-SELECT position, row_hash FROM finished WHERE batch = ? AND position > ? ORDER BY position LIMIT ?;
+-- A page of finished rows with the hash of their input and whether they failed, in input order.
+SELECT position, row_hash, kind IS NOT NULL FROM finished WHERE batch = ? AND position > ? ORDER BY position LIMIT ?;
 
 -- name: attempts_used
 -- Attempts charged in this round to rows that have not ended.

@@ -93,8 +93,8 @@ class JournalReader:
         sessions = self.sessions()
         return sessions[-1].settings if sessions else b"{}"
 
-    def hashes(self, batch: BatchId = 1) -> Iterator[tuple[int, bytes]]:
-        """Position and row hash of every row that has ended, in input order."""
+    def hashes(self, batch: BatchId = 1) -> Iterator[tuple[int, bytes, bool]]:
+        """Position, row hash and whether it failed, of every row that has ended, in input order."""
         yield from self._pages("hashes", (batch,), (-1,), key=slice(0, 1), rows=PAGE_HASHES)
 
     def results(self, batch: BatchId = 1, *, after: int = -1) -> Iterator[StoredResult]:

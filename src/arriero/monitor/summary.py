@@ -18,7 +18,7 @@ _LABEL_CHARS = 11
 def summary(
     snapshot: Snapshot,
     *,
-    target: str,
+    target: Sequence[str],
     written: Sequence[str],
     concurrency: Concurrency,
     said: Sequence[str] = (),
@@ -29,7 +29,7 @@ def summary(
 
     Args:
         snapshot: The last one.
-        target: The output as the user named it, for the command that shows the failures.
+        target: What names the batch behind a command, for the one that shows the failures; empty: it is not kept.
         written: Files the results lie in now (``NAME.partial`` when the batch did not end); empty: standard output.
         concurrency: ``-c``, to say whether it fitted the slots.
         said: Further sentences, each a note.
@@ -37,7 +37,8 @@ def summary(
     lines = _head(snapshot)
     if snapshot.failures:
         kinds = "   ".join(f"{kind} {n:,}" for kind, n in sorted(snapshot.failures.items(), key=lambda item: -item[1]))
-        lines.append(_line("failed", f"{kinds}   {_command(('arriero', 'errors', target))}"))
+        shown = f"   {_command(('arriero', 'errors', *target))}" if target else ""
+        lines.append(_line("failed", f"{kinds}{shown}"))
     cut = snapshot.finish_reasons.get("length", 0)
     if cut:
         are = "is" if cut == 1 else "are"
