@@ -46,6 +46,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What there is, also what is not imported yet."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> object:
     """Import what needs the whole machine only when it is asked for: ``arriero --version`` does not."""
     if name not in ("Answer", "Batch", "Client", "map", "run"):

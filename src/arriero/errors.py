@@ -35,6 +35,10 @@ class ArrieroError(Exception):
         self.hint = hint
         super().__init__(self.message)
 
+    def __str__(self) -> str:
+        """The message, and on a line of its own what helps."""
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
 
 class ConfigError(ArrieroError):
     """A flag, a setting or the fleet file is wrong."""

@@ -111,6 +111,15 @@ def test_a_model_that_nobody_has_is_told_with_what_each_has_and_how_to_pull_it(f
     assert_untouched(folder, fleet)
 
 
+def test_a_model_named_without_its_tag_is_told_as_it_is_installed(folder: Path) -> None:
+    with fake_fleet(1, models=["codellama:34b", "mistral:7b"]) as fleet:
+        refused = arriero(folder, "run", "prompts.txt", "-m", "mistral", *fleet.flags)
+
+    assert refused.code == 5
+    assert "did you mean mistral:7b?" in refused.err
+    assert_untouched(folder, fleet)
+
+
 def test_an_instance_without_the_model_gets_nothing_and_the_others_do_it_all(folder: Path) -> None:
     with fake_fleet(1, 2, each=[{"models": ["phi4:14b"]}, {}]) as fleet:
         done = arriero(folder, "run", "prompts.txt", "-m", "mistral:7b", *fleet.flags)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_ollama import Model, answer
+from fake_ollama import Fault, Model, answer
 from fake_ollama.listings import vector
 from running import (
     arriero,
@@ -75,6 +75,25 @@ def test_openai_batch_lines_become_an_output_and_an_error_file(tmp_path: Path) -
     assert "out.errors.jsonl" in done.err
     assert {entry.path for entry in fleet.requests()} == {"/api/chat"}
     assert_verified(tmp_path, "out.jsonl")
+
+
+def test_the_files_of_an_openai_batch_name_it_as_well_as_the_output_that_was_given(tmp_path: Path) -> None:
+    write_rows(tmp_path, [{"prompt": "one"}, {"prompt": "two"}])
+    with fake_fleet(1, faults=[Fault("status", contains="two", status=400, text="no")]) as fleet:
+        words = ("run", "rows.jsonl", "-o", "v.json", "--format", "openai", *fleet.flags)
+        done = arriero(tmp_path, *words)
+        names = ("v.json", "v.jsonl", "v.errors.jsonl")
+        told = [arriero(tmp_path, command, name) for command in ("status", "errors", "verify") for name in names]
+        fleet.calm()
+        retried = arriero(tmp_path, "retry", "v.errors.jsonl")
+        missing = arriero(tmp_path, "status", "w.jsonl")
+
+    assert done.code == 3, done.err
+    assert [one.code for one in told] == [0] * len(told), told
+    assert retried.code == 0, retried.err
+    assert {path.name for path in tmp_path.glob("v.*")} == {"v.json.journal", "v.jsonl", "v.errors.jsonl"}
+    assert missing.code == 2
+    assert "w.jsonl.journal" in missing.err
 
 
 @pytest.mark.parametrize("version", ["0.24.0", "0.33.0"])

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import arriero
 from arriero import __version__
 from arriero.cli.app import COMMANDS, LATER, start
 
@@ -99,10 +100,16 @@ def test_what_is_not_built_is_answered_as_such(capsys, line):
         ("run", "one input is wanted"),
         ("run a.txt b.txt", "one input is wanted, not 2"),
         ("run a.txt --frist 3", "--first"),
-        ("rnu a.txt", "rnu"),
+        ("rnu a.txt", "did you mean run?"),
         ("run a.txt -c lots", "auto:30"),
         ("run a.txt --concurrent 0", "-c: "),
         ("run a.txt -o - --json", "both want standard output"),
+        ("run a.txt --timeout soon", "forms: auto"),
+        ("run a.csv", "rows.jsonl makes jsonl of a .csv"),
+        ("run a.txt -i gpu:1 --local", "leave out -i or --local"),
+        ("run a.txt --fleet no.toml", "arriero config init writes one"),
+        ("run a.txt -O num_predict=x", "-O num_predict=256"),
+        ("run a.txt -o a.txt --format json", "input a.txt, output a.txt"),
         ("errors --show x", "--show"),
         ("config init x", "x"),
     ],
@@ -150,3 +157,24 @@ def test_an_interrupt_outside_a_batch_exits_130(capsys, monkeypatch):
     monkeypatch.setattr("arriero.cli.config.load", interrupted)
 
     assert said(capsys, "config", "show")[0] == 130
+
+
+def test_an_error_has_no_form_and_no_help_twice(capsys):
+    err = said(capsys, "run", "a.txt", "--timeout", "soon")[2]
+
+    assert err.count("forms:") == 1
+    assert err.count("help:") == 1
+    assert len(err.splitlines()) == 2
+
+
+def test_a_variable_that_nothing_reads_is_told_with_the_one_that_was_meant(capsys, monkeypatch):
+    monkeypatch.setenv("ARRIERO_MODLE", "mistral:7b")
+
+    assert "ARRIERO_MODLE in the environment is no setting" in (err := said(capsys, "config", "show")[2])
+    assert "did you mean `ARRIERO_MODEL`?" in err
+
+
+def test_python_sees_every_name_and_the_help_of_an_error():
+    assert {"run", "map", "Client"} <= {*dir(arriero)}
+    assert str(arriero.ConfigError("wrong", hint="mend it")) == "wrong\nmend it"
+    assert str(arriero.ConfigError("wrong")) == "wrong"

@@ -91,7 +91,7 @@ def test_an_escaped_nul_is_kept():
         ('{"messages": [{"role": "user", "content": "a"}, 7]}', 2, "message 2: expected a JSON object, got int"),
         ('{"messages": "a"}', 2, "messages: Expected array, got str"),
         ('{"messages": [{"role": "user", "content": "a"}], "images": ["aGk="]}', 50, "images beside messages"),
-        ('{"prompt": "a", "id": 7}', 17, "id: Expected str, got int; write it in quotes"),
+        ('{"prompt": "a", "id": 7.5}', 17, "id: Expected str, got float; write it in quotes"),
         ('{"prompt": "a", "id": ""}', 17, "id must have 1 to 65536 characters"),
         ('{"prompt": "a", "id": "' + "x" * 65_537 + '"}', 17, "id must have 1 to 65536 characters"),
         ('{"prompt": "a", "id": "b", "custom_id": "c"}', 17, "id and custom_id differ; give one"),
@@ -253,3 +253,16 @@ def test_a_name_is_refused_exactly_when_it_stands_twice(pairs):
 
     twice = any(count > 1 for count in Counter(name for name, _ in pairs).values())
     assert isinstance(parse(text, templated=True), BadRow) == twice
+
+
+@pytest.mark.parametrize("number", ["7", "-1", "0", "123456789012345678901234567890"])
+def test_an_integer_id_is_its_digits_whether_the_row_is_read_or_only_its_id(number):
+    text = f'{{"prompt": "a", "id": {number}}}'
+
+    assert parse(text).id == number
+    assert own_id_of(text.encode()) == number
+
+
+@pytest.mark.parametrize("value", ["true", "7.0", "1e3", "[7]", "null"])
+def test_no_other_value_is_an_id(value):
+    assert own_id_of(f'{{"prompt": "a", "id": {value}}}'.encode()) is None

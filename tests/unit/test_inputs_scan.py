@@ -257,3 +257,24 @@ def test_a_python_sequence_is_scanned_like_a_file():
 
     assert scan.error.message == "prompts:3: the id 'x' stands already on line 2"
     assert scan.mark(2) == Mark()
+
+
+def hint_of(source, template=None):
+    return scanned(source, Binder(template=Template.parse(template)) if template else None).error.hint
+
+
+def test_a_field_that_the_first_row_has_not_is_a_mistake_of_the_template(opened):
+    assert "write {text} in --prompt" in hint_of(opened('{"text": "a"}\n', "jsonl", templated=True), "{txt}")
+    later = opened('{"text": "a"}\n{"txet": "b"}\n', "jsonl", templated=True)
+    assert "Mend the line" in hint_of(later, "{text}")
+
+
+def test_rows_without_a_prompt_are_told_the_flag_that_makes_one(opened):
+    assert hint_of(opened('{"text": "a"}\n', "jsonl")) == "make the prompt of fields: --prompt '{text}'"
+    assert "Mend the line" in hint_of(opened('{"prompt": "a"}\n{"text": "a"}\n', "jsonl"))
+
+
+def test_an_integer_id_and_the_same_digits_as_text_are_duplicates(opened):
+    scan = scanned(opened('{"prompt": "a", "id": 7}\n{"prompt": "b", "id": "7"}\n', "jsonl"))
+
+    assert "the id '7' stands already on line 1" in scan.error.message

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from arriero.config.suggestion import did_you_mean
 from arriero.errors import ConfigError
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -59,10 +60,15 @@ class Group(click.Group):
         """Find the command.
 
         Raises:
-            ConfigError: If it is one of ``later``.
+            ConfigError: If it is one of ``later``, or there is none of that name.
         """
         if args[0] in self.later:
             raise not_in_this_version(f"{ctx.command_path} {args[0]}")
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = did_you_mean(args[0], self.list_commands(ctx)).replace("`", "")
+            raise ConfigError(
+                f"{ctx.command_path}: there is no command {args[0]!r}", hint=near or f"{ctx.command_path} -h lists them"
+            )
         return super().resolve_command(ctx, args)
 
 

@@ -57,7 +57,7 @@ def _retry(output: str, kind: tuple[str, ...], journal: str | None, json: bool |
     if not reopened:
         _say(f"nothing to retry: no request of {output} has failed{' that way' if kind else ''}", settings)
         return 0
-    _say(f"retry      {reopened:,} requests wait again", settings)
+    _say(f"retry      {reopened:,} {'request waits' if reopened == 1 else 'requests wait'} again", settings)
     return _carry_out(settings, as_json=bool(json), again=True)
 
 

@@ -11,6 +11,7 @@ from msgspec import structs
 from arriero.client.loop import run
 from arriero.client.session import Session, state_word
 from arriero.config.settings import InstanceConfig, Settings
+from arriero.config.suggestion import did_you_mean
 from arriero.core.events import Notice
 from arriero.core.fleet import Fleet
 from arriero.core.member import Member, Phase
@@ -131,14 +132,28 @@ def require_model(fleet: Fleet, model: str) -> None:
     """Refuse to begin when every usable instance lists its models, and none has this one.
 
     Raises:
-        FleetError: What each has, and the command that pulls the model.
+        FleetError: What each has, and what helps: the name that was meant, or the command that pulls the model.
     """
     members = [member for member in fleet if member.usable]
     if any(member.has(model) for member in members):
         return
     told = [f"  {member.instance.url}  has {_models(member.models or ())}" for member in members]
-    pull = next((f"OLLAMA_HOST={member.instance.url} ollama pull {model}" for member in members), "")
-    raise FleetError("\n".join([f"no instance has the model {safe_text(model)}", *told]), hint=safe_text(pull))
+    message = "\n".join([f"no instance has the model {safe_text(model)}", *told])
+    raise FleetError(message, hint=safe_text(_model_help(members, model, installed(fleet))))
+
+
+def _model_help(members: Sequence[Member], model: str, there: Sequence[str]) -> str:
+    """The installed name that was meant; else how the model gets there, where a server can be asked for that."""
+    tagged = [name for name in there if name.startswith(f"{model}:")]
+    near = f"did you mean {tagged[0]}?" if tagged else did_you_mean(model, there).replace("`", "")
+    pull = next(
+        (f"OLLAMA_HOST={one.instance.url} ollama pull {model}" for one in members if one.backend == "ollama"), ""
+    )
+    if near:
+        return f"{near} else: {pull}" if pull else near
+    if pull:
+        return pull
+    return "leave out -m: there is only one" if len(there) == 1 else "name one that is there with -m"
 
 
 async def with_only_model(settings: Settings, instances: tuple[InstanceConfig, ...]) -> Settings:

@@ -17,6 +17,7 @@ from arriero.config.settings import Settings
 from arriero.errors import ArrieroError
 from arriero.journal.place import free_bytes, refuse_network, resolve
 from arriero.local.model import model_path, require_engine
+from arriero.monitor.words import plural
 
 FILES_LEAST = 1024
 """Open files below which a fleet of some hundred attempts in flight runs out."""
@@ -123,5 +124,5 @@ def _local() -> Finding:
 
 def _learned() -> Finding:
     memory = Memory.of(os.environ)
-    text = "nothing yet" if not memory.known else f"{memory.known} entries in {memory.path}"
+    text = "nothing yet" if not memory.known else f"{plural(memory.known, 'entry', 'entries')} in {memory.path}"
     return Finding(name="learned", ok=True, text=text)

@@ -22,7 +22,9 @@ from arriero.journal.salvage import Salvage
 from arriero.journal.stored import StoredResult
 from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Snapshot, at_rest
+from arriero.monitor.words import plural
 from arriero.outputs.join import join
+from arriero.outputs.layout import output_paths
 from arriero.outputs.record import record_bytes
 
 DETAIL_CHARS = 200
@@ -75,13 +77,33 @@ def journal_path(output: str, journal: str | None) -> str:
     Raises:
         ConfigError: If there is none.
     """
-    path = journal or default_journal(output)
-    if not Path(path).exists():
-        raise ConfigError(
-            f"there is no journal {path}",
-            hint="name the output of a run, or its journal with --journal PATH",
-        )
-    return path
+    names = [journal] if journal else [default_journal(name) for name in _names(output)]
+    for path in names:
+        if Path(path).exists() and (path == names[0] or _writes(path, output)):
+            return path
+    raise ConfigError(
+        f"there is no journal {names[0]}",
+        hint="name the output of a run, or its journal with --journal PATH",
+    )
+
+
+def _names(output: str) -> list[str]:
+    """What ``-o`` may have been for this file: ``--format openai -o v.json`` writes v.jsonl and v.errors.jsonl."""
+    stem = output.removesuffix(".jsonl").removesuffix(".errors")
+    return [output] if stem == output else [output, f"{stem}.json", f"{stem}.jsonl", stem]
+
+
+def _writes(journal: str, output: str) -> bool:
+    """Whether the batch of a journal writes a file of this name."""
+    with JournalReader(journal) as reader:
+        return _named(msgspec.json.decode(reader.settings(), type=Settings), output) != output
+
+
+def _named(settings: Settings, output: str) -> str:
+    """The output as ``-o`` named it, where a file of it is named; else as it is."""
+    written = [path.name for path in output_paths(settings.output, settings.output_format)]
+    path = Path(output)
+    return str(path.with_name(Path(settings.output).name)) if path.name in written and output != "-" else output
 
 
 def resume_settings(output: str, journal: str | None) -> Settings:
@@ -98,7 +120,8 @@ def resume_settings(output: str, journal: str | None) -> Settings:
         settings = msgspec.json.decode(text, type=Settings)
     except msgspec.ValidationError as error:
         raise StorageError(f"the settings in {path} are of another version of arriero ({error})") from error
-    return structs.replace(settings, input=near(settings.input), output=output, journal=path, force=False)
+    named = _named(settings, output)
+    return structs.replace(settings, input=near(settings.input), output=named, journal=path, force=False)
 
 
 def stored_source(settings: Settings) -> Source:
@@ -229,4 +252,6 @@ def _as_example(stored: StoredResult) -> Example:
 def _example(example: Example) -> str:
     where = f" on {example.instance}" if example.instance else ""
     words = safe_text(example.detail, chars=DETAIL_CHARS)
-    return f"  id {safe_text(example.id)}{safe_text(where)}, {example.attempts} attempts: {words or 'no words'}"
+    return (
+        f"  id {safe_text(example.id)}{safe_text(where)}, {plural(example.attempts, 'attempt')}: {words or 'no words'}"
+    )

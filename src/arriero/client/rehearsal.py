@@ -28,6 +28,7 @@ from arriero.inputs.scan import Scan
 from arriero.inputs.source import FileSource
 from arriero.journal.place import free_bytes, refuse_network, resolve
 from arriero.monitor.safe import safe_text
+from arriero.monitor.words import plural
 
 SHOWN_REQUESTS = 3
 SHOWN_CHARS = 300
@@ -75,7 +76,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """For a person."""
-        lines = [f"input      {self.rows:,} rows   {self.bad_rows:,} bad lines"]
+        lines = [f"input      {plural(self.rows, 'row')}   {plural(self.bad_rows, 'bad line')}"]
         for number, request in enumerate(self.requests, 1):
             lines.append(f"request {number}  {request.words()}")
             if request.system:

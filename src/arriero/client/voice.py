@@ -12,6 +12,7 @@ from arriero.monitor.display import Started, display_shown, folded, said_line, s
 from arriero.monitor.live import Live
 from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Snapshot
+from arriero.monitor.words import plural
 
 UNBROKEN = 1 << 30
 """Columns of what is no terminal: a pipe or a file gets each line whole."""
@@ -49,7 +50,9 @@ class Voice:
                 ended_before=ended,
             )
             self._write(started_line(started))
-        count = f"{scan.total:,} rows" if scan.total is not None else f"{scan.scanned:,} rows so far, still scanning"
+        count = plural(scan.total if scan.total is not None else scan.scanned, "row")
+        if scan.total is None:
+            count += " so far, still scanning"
         former = f" (was {safe_text(files.former_input)})" if files.former_input else ""
         parts = [f"{name}{former}", count]
         if ended:
@@ -57,7 +60,7 @@ class Voice:
         if scan.appended:
             parts.append(f"{scan.appended:,} appended since")
         if scan.bad_rows:
-            parts.append(f"{scan.bad_rows:,} bad lines will fail")
+            parts.append(f"{plural(scan.bad_rows, 'bad line')} will fail")
         self.say(f"{'input':<11}" + "   ".join(parts))
         for note in files.binder.notes:
             self.say(f"{'note':<11}{note}")

@@ -30,7 +30,9 @@ def timeout_rule(text: str) -> TimeoutRule:
         else:
             rule = TimeoutRule("fixed", duration_s(word))
     except ConfigError:
-        raise ConfigError(f"`{text}` is no timeout", hint=f"{TIMEOUT_FORMS}; {DURATION_FORMS}") from None
+        raise ConfigError(
+            f"`{text}` is no timeout", hint=f"{TIMEOUT_FORMS}; durations: {DURATION_FORMS.removeprefix('forms: ')}"
+        ) from None
     if rule.base_s <= 0:
         raise ConfigError(f"`{text}` allows no time at all", hint=TIMEOUT_FORMS)
     return rule
@@ -59,7 +61,9 @@ def error_budget(text: str) -> ErrorBudget:
     try:
         return ErrorBudget(count=count(word))
     except ConfigError:
-        raise ConfigError(f"`{text}` is no error budget", hint=f"{BUDGET_FORMS}; {COUNT_FORMS}") from None
+        raise ConfigError(
+            f"`{text}` is no error budget", hint=f"{BUDGET_FORMS}; numbers: {COUNT_FORMS.removeprefix('forms: ')}"
+        ) from None
 
 
 def budget_text(budget: ErrorBudget | None) -> str:

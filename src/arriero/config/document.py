@@ -66,7 +66,10 @@ def read_document(path: Path, name: str, root: tuple[str, ...] = ()) -> Document
         text = path.read_bytes().decode("utf-8")
         tables: Any = tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"{name}: cannot be read: {error.strerror}",
+            hint="name a TOML file that is there; arriero config init writes one to start from",
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not valid UTF-8 (byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:

@@ -50,7 +50,10 @@ def fleet_source(layers: Sequence[Layer], env: Mapping[str, str]) -> FleetSource
         local_denied = local_denied or ("local" in layer.given and "local" not in named)
         if len(named) > 1:
             labels = [layer.given[name].label if name in layer.given else f"[[{name}]]" for name in named]
-            raise ConfigError(f"{' and '.join(labels)}: only one of them can say which servers serve")
+            raise ConfigError(
+                f"{' and '.join(labels)}: only one of them can say which servers serve",
+                hint=f"leave out {' or '.join(labels)}",
+            )
         # The file that `fleet` names is the next layer, and has instances, or gather() would have refused it.
         if named and named[0] != "fleet":
             return _source(layer, named[0])

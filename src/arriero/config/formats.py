@@ -8,6 +8,12 @@ from arriero.config.given import NOT_BUILT
 from arriero.config.settings import InputFormat, OutputFormat
 from arriero.errors import ConfigError
 
+AS_JSONL = (
+    "python -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(sys.stdin)]' "
+    "< rows.csv > rows.jsonl makes jsonl of a .csv with a header"
+)
+"""A way out for who has a table."""
+
 _LATER = (".csv", ".parquet")
 
 
@@ -23,7 +29,7 @@ def input_format(path: str) -> InputFormat:
     if suffix in (".jsonl", ".ndjson"):
         return "jsonl"
     if suffix in _LATER:
-        raise ConfigError(f"{path}: {suffix} input: {NOT_BUILT}", hint="known: .txt, .jsonl")
+        raise ConfigError(f"{path}: {suffix} input: {NOT_BUILT}", hint="known: .txt, .jsonl; " + AS_JSONL)
     raise ConfigError(
         f"{path}: its name does not say what it is (.txt: one prompt a line; .jsonl: one JSON object a line)",
         hint="say it: --input-format txt, or --input-format jsonl",

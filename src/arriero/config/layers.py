@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,9 +11,13 @@ from arriero.config.document import Document, check_keys, read_document
 from arriero.config.fields import FIELDS, Field
 from arriero.config.folders import config_file
 from arriero.config.given import Given, file_path
+from arriero.config.suggestion import did_you_mean
 from arriero.errors import ConfigError
 
 PREFIX = "ARRIERO_"
+OWN = ("ARRIERO_TEST_", "ARRIERO_CI")
+"""Variables of the tests, which are no settings."""
+
 PROJECT_FILE = "arriero.toml"
 
 
@@ -55,6 +59,16 @@ def _from_environment(env: Mapping[str, str]) -> Layer:
         if field.in_file and env.get(variable, "") != "":
             found[field.name] = Given(env[variable], variable, variable, Path())
     return Layer(found)
+
+
+def environment_warnings(env: Mapping[str, str], keys: Collection[str] = ()) -> list[str]:
+    """A sentence for each variable of ours that nothing reads; ``keys`` are those that instances name."""
+    known = [PREFIX + field.name.upper() for field in FIELDS if field.in_file]
+    return [
+        f"{name} in the environment is no setting and is not read. {did_you_mean(name, known)}".rstrip()
+        for name in sorted(env)
+        if name.startswith(PREFIX) and name not in known and name not in keys and not name.startswith(OWN)
+    ]
 
 
 def _from_files(env: Mapping[str, str], cwd: Path) -> list[Layer]:

@@ -12,7 +12,7 @@ from arriero.config.fields import FIELDS, parsed
 from arriero.config.fleet_source import SOURCES, fleet_source
 from arriero.config.formats import default_journal, default_output, input_format, output_format
 from arriero.config.given import Given
-from arriero.config.layers import Layer, gather
+from arriero.config.layers import Layer, environment_warnings, gather
 from arriero.config.ollama_host import port_ignored
 from arriero.config.options import option_warnings
 from arriero.config.settings import InstanceConfig, Settings
@@ -101,9 +101,14 @@ def _complete_output(values: MutableMapping[str, Any]) -> None:
     journal = values.setdefault("journal", default_journal(output))
     if values.get("unordered") and values["output_format"] != "jsonl":
         raise ConfigError("--unordered needs lines to append", hint="-o results.jsonl")
-    named = [Path(path).absolute() for path in (values["input"], output, journal) if path not in ("", "-")]
-    if len(set(named)) < len(named):
-        raise ConfigError("input, output and journal must be different files")
+    named = {"input": values["input"], "output": output, "journal": journal}
+    files = [Path(path).absolute() for path in named.values() if path not in ("", "-")]
+    if len(set(files)) < len(files):
+        told = ", ".join(f"{what} {path}" for what, path in named.items() if path)
+        raise ConfigError(
+            f"input, output and journal must be different files: {told}",
+            hint="name another output with -o, or another journal with --journal PATH",
+        )
 
 
 def _complete_options(values: MutableMapping[str, Any], origins: MutableMapping[str, str]) -> None:
@@ -122,7 +127,8 @@ def _complete_options(values: MutableMapping[str, Any], origins: MutableMapping[
 
 def _warnings(values: Mapping[str, Any], env: Mapping[str, str], origins: Mapping[str, str]) -> tuple[str, ...]:
     fleet: Sequence[InstanceConfig] = values["instances"]
-    warnings = option_warnings(values["options"])
+    keys = [name for config in fleet for name in (config.api_key_env, *config.headers_env.values())]
+    warnings = [*environment_warnings(env, keys), *option_warnings(values["options"])]
     port = port_ignored(env.get("OLLAMA_HOST", ""))
     if port and origins.get("instances") == "OLLAMA_HOST":
         warnings.append(
@@ -132,7 +138,6 @@ def _warnings(values: Mapping[str, Any], env: Mapping[str, str], origins: Mappin
         name = config.instance.name
         if config.insecure:
             warnings.append(f"instance {name}: TLS is not verified, anyone on the way can read and change what is sent")
-        for variable in (config.api_key_env, *config.headers_env.values()):
-            if variable and not env.get(variable):
-                warnings.append(f"instance {name}: {variable} is not set in the environment")
+        unset = [key for key in (config.api_key_env, *config.headers_env.values()) if key and not env.get(key)]
+        warnings += [f"instance {name}: {variable} is not set in the environment" for variable in unset]
     return tuple(warnings)

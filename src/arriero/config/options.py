@@ -55,6 +55,14 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     TEXTS: (list,),
     SPAN: (int, float, str),
 }
+_EXAMPLES = {
+    INTEGER: "{}=256",
+    NUMBER: "{}=0.7",
+    BOOLEAN: "{}=true",
+    TEXT: "{}=text",
+    TEXTS: "'{}=[\"END\"]'",
+    SPAN: "{}=5m",
+}
 _POSITIVE = ("num_predict", "num_ctx")
 _OTHER_NAMES = {
     "max_tokens": "num_predict",
@@ -95,7 +103,7 @@ def checked_option(name: str, value: object) -> object:
     if wanted == INTEGER and isinstance(value, float) and value.is_integer():
         value = int(value)
     if not _fits(value, wanted):
-        hint = "-O 'stop=[\"END\"]'" if wanted == TEXTS else ""
+        hint = f"such as -O {_EXAMPLES[wanted].format(name)}"
         raise ConfigError(f"option {name} must be {wanted}, not {msgspec.json.encode(value).decode()}", hint=hint)
     if name in _POSITIVE and isinstance(value, int) and value < 1:
         raise ConfigError(

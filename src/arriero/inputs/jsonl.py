@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from arriero.inputs.batch_line import batch_line
 from arriero.inputs.body import answer_format, most_tokens
 from arriero.inputs.lines import Line
 from arriero.inputs.members import is_null, listed, members, typed
-from arriero.inputs.row import BadLineError, BadRow, Row
+from arriero.inputs.row import KNOWN_FIELDS, BadLineError, BadRow, Row
 from arriero.inputs.turns import RefusedError, images, turns
 from arriero.inputs.txt import HAS_NUL, NOT_UTF8, bad_row, column_of
 
@@ -23,11 +24,12 @@ _string = msgspec.json.Decoder(str)
 _integer = msgspec.json.Decoder(int)
 _number = msgspec.json.Decoder(float)
 _object = msgspec.json.Decoder(dict[str, Any])
+_INTEGER = re.compile(rb"-?\d{1,100}")
 
 
 class _Ids(msgspec.Struct):
-    id: object = None
-    custom_id: object = None
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    custom_id: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _ids = msgspec.json.Decoder(_Ids)
@@ -55,17 +57,21 @@ def parse_json(position: int, line: Line, *, templated: bool = False) -> Row | B
     try:
         return _row(position, line, templated=templated)
     except BadLineError as error:
-        return bad_row(position, line, error.column or _column_of_field(text, error.field), error.reason, error.own_id)
+        return bad_row(
+            position, line, error.column or _column_of_field(text, error.field), error.reason, error.own_id, error.hint
+        )
 
 
 def own_id_of(text: bytes) -> str | None:
-    """The id a line of JSON brings, without reading the rest; None if it brings none that is a string."""
+    """The id a line of JSON brings, without reading the rest; None if it brings none that may be one."""
     try:
         found = _ids.decode(text)
+        own = found.id if is_null(found.custom_id) else found.custom_id
+        if own is found.id and _INTEGER.fullmatch(own):
+            return bytes(own).decode()
+        return _string.decode(own)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    own = found.id if found.custom_id is None else found.custom_id
-    return own if isinstance(own, str) else None
 
 
 def _row(position: int, line: Line, *, templated: bool) -> Row:
@@ -92,12 +98,14 @@ def _row(position: int, line: Line, *, templated: bool) -> Row:
 
 
 def _own_id(fields: dict[str, msgspec.Raw]) -> str | None:
-    """The row's id; null and absent are the same, except for a ``custom_id``, which must be a string."""
+    """The row's id; an integer is its digits, null is as absent, but a ``custom_id`` must be a string."""
     name = "custom_id" if "custom_id" in fields else "id"
     if name not in fields:
         return None
     if name == "custom_id" and "id" in fields and bytes(fields["id"]) != bytes(fields[name]):
         raise BadLineError("id and custom_id differ; give one", field="id")
+    if name == "id" and _INTEGER.fullmatch(fields[name]):
+        return bytes(fields[name]).decode()
     try:
         own = typed(fields, name, _string)
     except BadLineError as error:
@@ -129,7 +137,7 @@ def _asked(fields: dict[str, msgspec.Raw]) -> dict[str, Any]:
             raise BadLineError("prompt and messages; give one", field="messages")
         return {"messages": turns(raw)}
     if prompt is None:
-        raise BadLineError(_nothing_asked(fields))
+        raise BadLineError(_nothing_asked(fields), hint=_template_hint(fields))
     if not prompt.strip():
         raise BadLineError("prompt is empty", field="prompt")
     return {"prompt": prompt}
@@ -139,6 +147,12 @@ def _nothing_asked(fields: dict[str, msgspec.Raw]) -> str:
     if "custom_id" in fields:
         return "custom_id without body; an OpenAI Batch line has custom_id, method, url and body"
     return f"no prompt, messages or body; the fields are: {listed(fields)}; --prompt makes a prompt of them"
+
+
+def _template_hint(fields: dict[str, msgspec.Raw]) -> str:
+    """The flag that makes prompts of such rows, with a text of theirs in it."""
+    texts = [name for name, raw in fields.items() if name not in KNOWN_FIELDS and bytes(raw).startswith(b'"')]
+    return f"make the prompt of fields: --prompt '{{{texts[0]}}}'" if texts and texts[0].isidentifier() else ""
 
 
 def _timeout_s(fields: Mapping[str, msgspec.Raw]) -> float | None:

@@ -50,14 +50,18 @@ class BadLineError(Exception):
         field: The field to blame; ``""`` for the whole line.
         column: Column in the line, from 1, in characters; 0: that of the field.
         own_id: The row's own id if it was read before.
+        hint: What helps if every row is like that; ``""``: mend the line.
     """
 
-    def __init__(self, reason: str, *, field: str = "", column: int = 0, own_id: str | None = None) -> None:
+    def __init__(
+        self, reason: str, *, field: str = "", column: int = 0, own_id: str | None = None, hint: str = ""
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.field = field
         self.column = column
         self.own_id = own_id
+        self.hint = hint
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +149,7 @@ class BadRow(msgspec.Struct, frozen=True, kw_only=True):
         hash: ``row_hash`` of the line's bytes.
         own_id: The id the row brought, if that much could be read.
         size_bytes: Length of the line.
+        hint: What helps if every row is like that.
     """
 
     position: int
@@ -154,6 +159,7 @@ class BadRow(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes
     own_id: str | None = None
     size_bytes: int = 0
+    hint: str = ""
 
     @property
     def id(self) -> str:

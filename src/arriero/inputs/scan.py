@@ -84,6 +84,7 @@ class Scan:
         self._duplicates = Duplicates()
         self._own_ids = False
         self._known = 0
+        self._first_line = 0
         self._named: dict[str, int] = {}
         self._mark_lines = array("Q")
         self._mark_offsets = array("Q")
@@ -138,6 +139,8 @@ class Scan:
             if position % MARK_ROWS == 0:
                 self._mark_lines.append(line.number)
                 self._mark_offsets.append(line.offset)
+            if position == 0:
+                self._first_line = line.number
             if position == merge.position:
                 digest, own_id = source.known(line)
                 merge.compare(source.name, line.number, digest)
@@ -161,16 +164,17 @@ class Scan:
     def _examine(self, row: Row | BadRow) -> str | None:
         """Count a new row and find what is wrong with it under these settings; its own id."""
         if isinstance(row, BadRow):
-            self._bad(row.line, row.column, row.reason)
-        elif row.refusal is not None:
+            self._bad(row.line, row.column, row.reason, row.hint)
+            return row.own_id
+        if row.refusal is not None:
             self.refused_rows += 1
         elif row.options is not None or self._binder.template is not None:
             problem = self._binder.problem(row)
             if problem is not None:
-                self._bad(row.line, problem.column or 1, problem.reason)
+                self._bad(row.line, problem.column or 1, problem.reason, problem.hint)
         elif row.is_text:
             return None
-        if isinstance(row, Row) and row.model is not None:
+        if row.model is not None:
             self._name(row.model)
         return row.own_id
 
@@ -188,12 +192,14 @@ class Scan:
         if self._duplicates.suspects(own):
             self._confirm(position, line, own)
 
-    def _bad(self, line: int, column: int, reason: str) -> None:
+    def _bad(self, line: int, column: int, reason: str, hint: str) -> None:
         self.bad_rows += 1
         if self._stop_at_bad:
             raise InputError(
                 f"{self._source.name}:{line}:{column}: {reason}",
-                hint="Mend the line; or run with --on-bad-line fail: each bad line becomes a failed result.",
+                hint=hint
+                if hint and line == self._first_line
+                else "Mend the line; or run with --on-bad-line fail: each bad line becomes a failed result.",
             )
 
     def _confirm(self, position: int, line: int, own: str) -> None:

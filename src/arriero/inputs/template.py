@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 import msgspec
 
@@ -89,13 +90,23 @@ def _value(fields: Mapping[str, msgspec.Raw], name: str) -> str:
     if raw is None:
         raw = _inside(fields, name)
     if raw is None:
-        raise BadLineError(f"the template wants {short(name)}; the fields are: {listed(fields)}")
+        raise BadLineError(
+            f"the template wants {short(name)}; the fields are: {listed(fields)}", hint=_meant(fields, name)
+        )
     text = bytes(raw)
     if text.startswith(b'"'):
         return _string.decode(raw)
     if is_null(raw):
         raise BadLineError(f"the template wants {short(name)}, which is null", field=name)
     return text.decode()
+
+
+def _meant(fields: Mapping[str, msgspec.Raw], name: str) -> str:
+    """The field that a mistyped one most likely meant."""
+    near = get_close_matches(name, fields, n=1) or (list(fields) if len(fields) == 1 else [])
+    if near and near[0].isidentifier():
+        return f"write {{{near[0]}}} in --prompt, in place of {{{name}}}"
+    return "write a field of the rows in --prompt, or give them this one"
 
 
 def _inside(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | None:

@@ -43,7 +43,9 @@ NOT_UTF8 = "not UTF-8; save the file as UTF-8"
 HAS_NUL = "a NUL byte"
 
 
-def bad_row(position: int, line: AnyLine, column: int, reason: str, own_id: str | None = None) -> BadRow:
+def bad_row(
+    position: int, line: AnyLine, column: int, reason: str, own_id: str | None = None, hint: str = ""
+) -> BadRow:
     """A bad row for a line, hashed over the line's bytes."""
     if isinstance(line, Line):
         digest, size = row_hash(line.text), len(line.text)
@@ -57,6 +59,7 @@ def bad_row(position: int, line: AnyLine, column: int, reason: str, own_id: str 
         hash=digest,
         own_id=own_id,
         size_bytes=size,
+        hint=hint,
     )
 
 

@@ -73,7 +73,10 @@ def require_engine() -> None:
         ConfigError: If it is not installed.
     """
     if importlib.util.find_spec("xllamacpp") is None:
-        raise ConfigError("the embedded engine (xllamacpp) is not installed", hint="pip install 'arriero[local]'")
+        raise ConfigError(
+            "the embedded engine (xllamacpp) is not installed",
+            hint="pip install 'arriero[local]'; in a clone: pip install '.[local]'",
+        )
 
 
 def _admit(weights: Path, target: Path) -> Path:

@@ -86,6 +86,6 @@ def number_words(value: float) -> str:
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 request``, ``2,000 requests``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, many: str = "") -> str:
+    """``1 request``, ``2,000 requests``; ``many`` where more of them are not called by adding an s."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
