@@ -7,6 +7,7 @@ import click
 from arriero.cli.command import Command
 from arriero.cli.flags import flags, output_argument
 from arriero.cli.terminal import answer, answer_json, answer_lines, write_json_line
+from arriero.errors import ConfigError
 
 BROKEN_PROMISE_EXIT = 7
 """``verify`` found something that the journal, the input or the output should not be."""
@@ -27,10 +28,15 @@ def _status(output: str, journal: str | None, json: bool | None) -> int:
     return 0
 
 
-def _results(output: str, only: str | None, salvage: bool | None, journal: str | None) -> int:
+def _results(output: str, only: str | None, kind: str | None, rows: bool, salvage: bool, journal: str | None) -> int:
     from arriero import client  # noqa: PLC0415 - heavy
 
-    for line in client.results(output, journal, salvage=bool(salvage), only=only):
+    if kind and not rows:
+        raise ConfigError("--kind is for --rows", hint="arriero errors OUTPUT --kind KIND shows failures of one kind")
+    if rows and (salvage or only == "succeeded"):
+        raise ConfigError("--rows prints rows that failed", hint="leave out --salvage and --only")
+    lines = client.failed_rows(output, journal, kind) if rows else None
+    for line in lines or client.results(output, journal, salvage=salvage, only=only):
         write_json_line(line)
     return 0
 
@@ -67,11 +73,16 @@ results = Command(
     examples=(
         "arriero results results.json > so-far.jsonl",
         "arriero results results.json --only failed",
+        "arriero results results.json --rows --kind too_long > too-long.jsonl",
         "arriero results results.json --salvage   # read past damage in the journal",
     ),
     params=[
         output_argument(),
         click.Option(["--only"], type=click.Choice(["succeeded", "failed"]), help="Only these."),
+        click.Option(
+            ["--rows"], is_flag=True, help="The rows that failed, as jsonl for another run, in place of results."
+        ),
+        click.Option(["--kind"], metavar="KIND", help="With --rows: only failures of this kind."),
         click.Option(["--salvage"], is_flag=True, help="Read past damage in the journal."),
         *flags(("journal",)),
         click.Option(["--json"], is_flag=True, expose_value=False, help="Errors as JSON, as results are in any case."),

@@ -9,11 +9,13 @@ import msgspec
 from msgspec import structs
 
 from arriero.client.batch import BATCH, near, prompt_for
+from arriero.client.next_step import next_step
 from arriero.config.formats import default_journal
 from arriero.config.settings import Settings
 from arriero.core.batch import BatchStatus, Counts
 from arriero.core.outcome import Failure, FailureKind
 from arriero.errors import ConfigError, StorageError
+from arriero.inputs.row import Row
 from arriero.inputs.source import FileSource, Source
 from arriero.journal.lock import holder
 from arriero.journal.reader import JournalReader
@@ -42,11 +44,12 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that failed for one kind of reason; ``examples`` are the first ones."""
+    """Requests that failed for one kind of reason; ``examples`` are the first ones, ``next`` is the command that helps."""
 
     kind: str
     count: int
     examples: tuple[Example, ...]
+    next: str = ""
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +68,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
             for group in self.groups:
                 lines.append(f"{group.kind}  {group.count:,}")
                 lines += [_example(example) for example in group.examples]
+                lines += [f"  next: {safe_text(group.next)}"] if group.next else []
         if self.attempts:
             told = "   ".join(f"{kind} {count:,}" for kind, count in self.attempts.items())
             lines.append(f"attempts that failed on the way: {told}")
@@ -169,6 +173,31 @@ def results(output: str, journal: str | None, *, salvage: bool, only: str | None
                 yield record_bytes(row, stored, prompt(row))
 
 
+def failed_rows(output: str, journal: str | None, kind: str | None) -> Iterator[bytes]:
+    """The rows that failed, as jsonl that another batch can have as its input; bad lines are no rows.
+
+    Raises:
+        ConfigError: If there is no such kind.
+    """
+    wanted = _kinds((kind,) if kind else None)
+    path = journal_path(output, journal)
+    settings = resume_settings(output, journal)
+    with JournalReader(path) as reader:
+        for row, stored in join(stored_source(settings).rows(), reader.failures(BATCH)):
+            if isinstance(row, Row) and (wanted is None or stored.kind in wanted):
+                yield _as_input(row, templated=settings.prompt is not None)
+
+
+def _as_input(row: Row, *, templated: bool) -> bytes:
+    """A row under the id that it has; a template may want a text row's ``text`` too."""
+    if row.own_id is not None:
+        return row.raw
+    told = {**row.fields, "id": msgspec.Raw(msgspec.json.encode(row.id))}
+    if row.is_text and not templated:
+        del told["text"]
+    return msgspec.json.encode(told)
+
+
 def errors(output: str, journal: str | None, kind: str | None, show: int) -> Errors:
     """The failures by kind, with the servers' own words for the first of each.
 
@@ -191,10 +220,11 @@ def errors(output: str, journal: str | None, kind: str | None, show: int) -> Err
                 missing[stored.kind] -= 1
                 groups.setdefault(stored.kind, []).append(_as_example(stored))
         attempts = reader.attempt_kinds(BATCH)
+    settings = resume_settings(output, journal)
     return Errors(
         failed=sum(counts.values()),
         groups=tuple(
-            ErrorGroup(kind=name, count=count, examples=tuple(groups.get(name, ())))
+            ErrorGroup(kind=name, count=count, examples=tuple(groups.get(name, ())), next=next_step(name, settings))
             for name, count in sorted(counts.items(), key=lambda item: -item[1])
         ),
         attempts=attempts,
