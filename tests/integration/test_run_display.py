@@ -62,7 +62,7 @@ def test_a_program_reads_the_whole_course_of_a_batch_as_objects(folder: Path) ->
     assert told[-1]["exit_code"] == 3
     assert told[-1]["written"] == ["results.json"]
     assert told[-1]["snapshot"]["counts"] == {"total": 30, "succeeded": 29, "failed": 1, "running": 0, "waiting": 0}
-    assert "1 requests wait again" in events(retried)[0]["text"]
+    assert "1 request waits again" in events(retried)[0]["text"]
     assert (retried.code, again.code) == (3, 3)
     assert next(one for one in events(again) if one["event"] == "started")["ended_before"] == 30
 

@@ -99,7 +99,7 @@ def test_options_are_merged_one_by_one(cwd):
 
     assert settings.options == {"temperature": 0, "num_ctx": 4096, "seed": 1}
     assert settings.origins["options.num_ctx"] == "-O"
-    assert settings.origins["options.temperature"] == "arriero.toml:1"
+    assert settings.origins["options.temperature"] == "arriero.toml:2"
 
 
 def test_think_among_the_options_is_not_an_option(cwd):

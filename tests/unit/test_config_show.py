@@ -51,3 +51,11 @@ def test_the_sample_is_valid_as_it_is_and_without_its_comment_signs(tmp_path):
     settings = load({}, {}, tmp_path)
     assert len(settings.instances) == 14
     assert settings.options == {"temperature": 0, "num_ctx": 8192, "num_predict": 512}
+
+
+def test_an_option_of_a_file_is_shown_with_its_own_line(tmp_path):
+    (tmp_path / "arriero.toml").write_text("[defaults.options]\ntemperature = 0\nseed = 3\n")
+
+    rows = {row.name: row.origin for row in shown(load({}, {}, tmp_path))}
+
+    assert (rows["options.temperature"], rows["options.seed"]) == ("arriero.toml:2", "arriero.toml:3")

@@ -25,12 +25,14 @@ class Given(msgspec.Struct, frozen=True):
         origin: Where it came from, as ``config show`` says it: ``-c``, ``ARRIERO_RETRIES``, ``arriero.toml:3``.
         label: What messages about it begin with.
         folder: What a relative path in it starts from; ``Path()`` for the working directory.
+        key: Where it stands in its file, below the part that is ours; empty outside of files.
     """
 
     value: object
     origin: str
     label: str
     folder: Path
+    key: tuple[str, ...] = ()
 
     def wrong(self, message: str, hint: str = "") -> ConfigError:
         """The error that says what is wrong with it."""

@@ -115,7 +115,7 @@ def _from_document(document: Document) -> Layer:
     found = {}
     for key, name in spelled.items():
         where = document.where("defaults", key)
-        found[name] = Given(defaults[key], where, f"{where}: {key}", document.folder)
+        found[name] = Given(defaults[key], where, f"{where}: {key}", document.folder, ("defaults", key))
     return Layer(found, document)
 
 

@@ -77,20 +77,22 @@ def _values(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     for field in FIELDS:
         found = [layer.given[field.name] for layer in layers if field.name in layer.given]
         if field.name == "options":
-            values["options"] = _options(found, origins)
+            values["options"] = _options([layer for layer in layers if "options" in layer.given], origins)
         elif found and field.attribute:
             values[field.attribute] = parsed(field, found[0])
             origins[field.name] = found[0].origin
     return values, origins
 
 
-def _options(found: Sequence[Given], origins: MutableMapping[str, str]) -> dict[str, object]:
+def _options(layers: Sequence[Layer], origins: MutableMapping[str, str]) -> dict[str, object]:
     """Options are merged one by one: ``-O seed=1`` leaves a file's ``temperature`` as it is."""
     merged: dict[str, object] = {}
-    for given in reversed(found):
+    for layer in reversed(layers):
+        given = layer.given["options"]
         table: Any = parsed(_FIELDS["options"], given)
         merged |= table
-        origins.update({f"options.{name}": given.origin for name in table})
+        for name in table:
+            origins[f"options.{name}"] = layer.document.where(*given.key, name) if layer.document else given.origin
     return merged
 
 
