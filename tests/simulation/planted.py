@@ -116,7 +116,7 @@ BUGS = {
     "a re-opened place is forgotten": Bug(
         "P6",
         "upkeep.py",
-        "self._fleet.touch(member, now)\n                again_at",
+        "self._fleet.touch(member, now)\n            again_at",
         "again_at",
         "",
     ),
