@@ -49,7 +49,7 @@ def test_the_next_batch_begins_with_the_slots_that_this_one_found(tmp_path: Path
     assert second == 5, "the slots and a spare"
     assert min(first, after) > 5, "whoever knows nothing tries for more"
     assert [(url, served["slots"]) for url, served in told["served"]] == [(fleet.urls[0], 4)]
-    assert f"1 entries in {learned(tmp_path)}" in shown
+    assert f"1 entry in {learned(tmp_path)}" in shown
 
 
 def test_no_word_of_a_prompt_or_an_answer_is_kept(tmp_path: Path) -> None:

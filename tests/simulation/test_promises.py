@@ -19,7 +19,7 @@ MORE_WORLDS_A_KIND = 1500
 
 MET = (
     *(f"fault {kind}" for kind in FAULT_KINDS),
-    *(f"fault {kind}" for kind in ("poison", "overrun", "load given up", "gap", "our crash", "new round")),
+    *(f"fault {kind}" for kind in ("poison", "stubborn", "overrun", "load given up", "gap", "our crash", "new round")),
     *(f"fault {name}" for name in ("Drained", "Aborted", "BatchCancelled", "Paused", "Unpaused", "LimitSet")),
     *("fault InstanceJoined", "fault InstanceLeft", "sink full", "cancel"),
     *(f"{was} -> {to}" for was, allowed in TRANSITIONS.items() for to in allowed),
@@ -31,7 +31,10 @@ MET = (
     *("charged", "not charged", "refunds kept over a crash", "succeeded"),
     *(f"request {kind}" for kind in ("unreachable", "timeout", "overloaded", "server_error", "bad_reply", "too_long")),
     *(f"request {kind}" for kind in ("unauthorized", "lost", "cancelled")),
-    *(f"ended {kind}" for kind in ("poison", "cancelled", "expired", "overloaded", "too_long", "model_missing")),
+    *(
+        f"ended {kind}"
+        for kind in ("poison", "cancelled", "expired", "overloaded", "too_long", "model_missing", "server_error")
+    ),
     *(f"session {end}" for end in ("finished", "stopped", "crashed")),
 )
 """What the worlds together must have been through; a zero means that something is no longer tried."""

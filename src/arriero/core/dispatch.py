@@ -43,12 +43,15 @@ class Dispatch:
         blocked: set[Unit] = set()
         passed: set[tuple[BatchId, Unit]] = set()
         skipped: list[Member] = []
+        skipped_for: tuple[BatchId, Unit] | None = None
         total = self._fleet.total
         while total is None or self._fleet.in_flight < total:
             lead = self._waiting.lead(blocked, passed)
             if lead is None:
                 break
             queue, unit = lead
+            if skipped and skipped_for != (queue.batch.id, unit):
+                self._again(skipped, now)
             member = self._fleet.best(unit, now)
             if member is None and skipped:
                 passed.add((queue.batch.id, unit))
@@ -60,6 +63,7 @@ class Dispatch:
                 if entry is None:
                     self._fleet.skip(unit)
                     skipped.append(member)
+                    skipped_for = (queue.batch.id, unit)
                 elif self._take(plan, member, entry, now) is None:
                     unserved.append(entry)
         self._again(skipped, now)

@@ -195,8 +195,9 @@ class Upkeep:
         member.todo += steps_to(member, unit)
         self._assignment.hold(member, unit)
         member.ready_for = None
-        member.slow, member.slow_at = False, now + AWAITED_S
-        self.remind(member, member.slow_at)
+        if self._fleet.total is not None:
+            member.slow, member.slow_at = False, now + AWAITED_S
+            self.remind(member, member.slow_at)
         self._fleet.touch(member, now)
         self._tell(InstanceChanged(member.name, "loading", unit=unit, at=now))
         self.attend(member)

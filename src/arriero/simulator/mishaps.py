@@ -45,6 +45,7 @@ OTHERS = (
     "two models",
     "classes",
     "odd rows",
+    "stubborn rows",
 )
 """Kinds of world beside those of the faults; ``seed`` goes through all of them in turn."""
 

@@ -109,8 +109,9 @@ def _classes(kinds: set[str]) -> tuple[int, ...]:
 
 def _workload(random: Random, kinds: set[str], units: tuple[Unit, ...]) -> Workload:
     odd = "odd rows" in kinds
+    rows = random.choice((random.randint(1, 12), random.randint(20, 70), random.randint(60, 160)))
     return Workload(
-        rows=random.choice((random.randint(1, 12), random.randint(20, 70), random.randint(60, 160))),
+        rows=rows,
         units=units,
         families=random.choice((1, 3)),
         capped=chance(random, 0.5),
@@ -118,6 +119,7 @@ def _workload(random: Random, kinds: set[str], units: tuple[Unit, ...]) -> Workl
         too_long=int(odd),
         bad=int(odd),
         lying=2 * odd,
+        stubborn=min(rows, random.randint(1, 8)) if "stubborn rows" in kinds else 0,
     )
 
 

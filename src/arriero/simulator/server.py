@@ -151,6 +151,9 @@ class Server:
         if exchange.truth.prompt_tokens > self.spec.context_of(exchange.unit):
             counted = exchange.truth.prompt_tokens
             return Failure(kind=FailureKind.TOO_LONG, status=400, n_prompt_tokens=counted)
+        if exchange.truth.stubborn and exchange.attempt.purpose == "request":
+            self.struck["stubborn"] += 1
+            return Failure(kind=FailureKind.SERVER_ERROR, status=500)
         return None
 
     def _admit(self, exchange: Exchange) -> None:

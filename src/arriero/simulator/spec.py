@@ -63,11 +63,13 @@ class Truth(msgspec.Struct, frozen=True, gc=False):
         prompt_tokens: Tokens of its prompt.
         output_tokens: Tokens of its answer if nothing cuts it.
         poison: The model process goes down when it is started.
+        stubborn: Every server answers it with an error.
     """
 
     prompt_tokens: int
     output_tokens: int
     poison: bool = False
+    stubborn: bool = False
 
 
 Truths = dict[tuple[BatchId, int], Truth]

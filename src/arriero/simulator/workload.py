@@ -29,6 +29,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         poison: Rows that kill the model process.
         too_long: Rows whose prompt no context holds.
         bad: Rows that can never be sent.
+        stubborn: Rows that every server answers with an error.
         lying: Rows without ``max_tokens`` whose answer outgrows any context.
     """
 
@@ -43,6 +44,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     too_long: int = 0
     bad: int = 0
     lying: int = 0
+    stubborn: int = 0
 
 
 def requests(
@@ -57,6 +59,7 @@ def requests(
     poison, rest = set(odd[: workload.poison]), odd[workload.poison :]
     long, rest = set(rest[: workload.too_long]), rest[workload.too_long :]
     bad, lying = set(rest[: workload.bad]), set(rest[workload.bad :])
+    stubborn = set(random.sample(range(workload.rows), workload.stubborn)) if workload.stubborn else set()
     rows: list[Request | Result] = []
     truths: Truths = {}
     for position in range(workload.rows):
@@ -84,7 +87,7 @@ def requests(
             priority=random.choice(priorities),
             family=f"family {family}" if workload.families > 1 else "",
         )
-        truths[batch, position] = Truth(prompt, output, poison=position in poison)
+        truths[batch, position] = Truth(prompt, output, poison=position in poison, stubborn=position in stubborn)
         if position in bad:
             rows.append(Result(request=row, outcome=Failure(kind=FailureKind.REJECTED, detail="bad row")))
         else:
