@@ -1,4 +1,4 @@
-"""CPU a request beside the guide's asyncio script, against a server that answers at once.
+"""CPU a request beside a plain asyncio script (``bench/naive_asyncio.py``), against a server that answers at once.
 
 Usage: python bench/cost.py [ROWS]
 

@@ -1,4 +1,4 @@
-"""The guide's asyncio strategy as a script: a semaphore, one task a prompt, everything in memory, one file at the end.
+"""What one writes first with asyncio: a semaphore, one task a prompt, everything in memory, one file at the end.
 
 Usage: python bench/naive_asyncio.py URL PROMPTS OUTPUT CONCURRENCY [--uvloop] [--stream]
 """

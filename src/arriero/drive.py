@@ -14,7 +14,7 @@ BEAT_S = 1.0
 """The loop turns at least this often, so that it notices that it was away."""
 
 AWAY_S = 5.0
-"""A turn that comes later than this was suspended or stopped: deadlines move, nobody is blamed (DESIGN section 2)."""
+"""A turn that comes later than this was suspended or stopped: deadlines move by the gap, nobody is blamed."""
 
 Observe = Callable[[Event | Notice, float], None]
 """Hears everything that happens, with the time; must be quick and never raise."""

@@ -9,7 +9,7 @@ import msgspec
 from arriero.backends.frames import decode
 
 REPEATS = 30
-"""Ollama ends an answer, without ``done``, after more than this many equal tokens (``docs/decisions``)."""
+"""Ollama ends an answer, without ``done``, after more than this many equal tokens (``docs/decisions/0009-policies.md``)."""
 
 _UNIT_CHARS = 64
 """Longest token, in characters, that is looked for in a repetition."""

@@ -75,7 +75,7 @@ def generated(attempt: Attempt, reply: HttpReply, lines: list[_Line]) -> Success
     """Judge a generation, a preload or an unload.
 
     Source:
-        Ollama ``docs/api.md``; the endings seen on real servers (``docs/decisions``): only ``done: true`` is an end.
+        Ollama ``docs/api.md``; the endings seen on v0.24.0 and v0.33.0: only ``done: true`` is an end.
     """
     contents: list[str] = []
     thoughts: list[str] = []

@@ -90,7 +90,7 @@ def judge(attempt: Attempt, reply: HttpReply, *, embedding: bool) -> Success | F
 
     Source:
         OpenAI API reference, chat completions and embeddings. A stream ends with a finish reason *and* ``[DONE]``:
-        Ollama's ``/v1`` ends a failed one cleanly without either (``docs/decisions``).
+        Ollama's ``/v1`` ends a failed one cleanly without either (seen on v0.24.0 and v0.33.0).
     """
     framed = frames(reply.body)
     if framed.trouble:

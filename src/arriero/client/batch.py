@@ -34,7 +34,7 @@ BATCH: BatchId = 1
 """A journal of the command line holds one batch."""
 
 SCAN_WAIT_S = 2.0
-"""Sending waits that long for the whole scan, then follows behind it (DESIGN section 3)."""
+"""Sending waits that long for the whole scan, then follows behind it (``docs/architecture.md``, step 2)."""
 
 
 class BatchFiles:

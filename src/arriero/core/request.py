@@ -33,7 +33,7 @@ CHAT = "/api/chat"
 RUNNER_OPTIONS = ("draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap")
 """Ollama options that decide how a model is loaded; another value means a reload.
 
-Source: Ollama v0.24.0 and v0.33.0, seen on real servers (``docs/decisions``).
+Source: Ollama v0.24.0 and v0.33.0: a request with another value of one of these reloaded the model.
 """
 
 

@@ -11,7 +11,7 @@ DISCOVER_S = 10.0
 """A listing is answered at once or not at all."""
 
 LOAD_S = 600.0
-"""A preload has its own timeout (DESIGN section 4): cold loads of 190 s are reported, and giving up aborts the load."""
+"""A preload has its own timeout (``docs/decisions/0009-policies.md``): cold loads of 190 s are reported, and giving up aborts the load."""
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
         slots: Requests served at a time.
         context_tokens: Prompt and answer of one request, at most.
         threads: Of the engine. As many as cores collapse as soon as one other process is busy: they wait for each
-            other in a busy loop (``docs/decisions``).
+            other in a busy loop (``docs/decisions/0002-local-model.md``).
         cache_mib: Memory for the caches of prompts that were seen before.
     """
 

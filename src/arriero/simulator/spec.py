@@ -16,7 +16,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
         name: Unique in the world; an instance of the same name reaches it.
         slots: Requests that decode side by side.
         token_s: Seconds an output token takes while one decodes alone.
-        fill: Each further one slows every one by this share (``facts`` of the limit policy: linear in fill).
+        fill: Each further one slows every one by this share (as ``core/policies/speed.py`` assumes).
         prefill_tokens_per_s: Prompt tokens read a second; one prompt at a time, first come first served.
         load_s: Seconds to load a unit.
         models: Names installed.

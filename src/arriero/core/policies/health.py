@@ -7,7 +7,7 @@ from math import inf
 
 from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, FailureKind
 
-# Constants as simulated for pick (docs/decisions): no request lost in any of the seeded worlds, and an
+# Constants as simulated for this design (docs/decisions/0009-policies.md): no request lost in any of the seeded worlds, and an
 # instance with 30 % errors loses 0.01 of the batch's efficiency.
 
 EJECT_SCORE = 5
@@ -26,13 +26,13 @@ WAIT_MOST_S = 60.0
 """Longest wait before a probe, and between tries where the server is overloaded."""
 
 HARD_WAIT_S = 60.0
-"""Wait before the probe of an instance whose operator must act (DESIGN section 4: ejected with a hint)."""
+"""Wait before the probe of an instance whose operator must act (401, 403, a redirect)."""
 
 PROBE_S = 10.0
 """Time of a one-token generation, the load of the model apart."""
 
 PROBE_MOST_S = 600.0
-"""A probe may have to load the model: as long as a preload may take (DESIGN section 4)."""
+"""A probe may have to load the model: as long as a preload may take (``docs/decisions/0009-policies.md``)."""
 
 CAP_MOST = 64
 """The cap of a re-admission is off here at the latest, also where the limit is larger or unbounded."""

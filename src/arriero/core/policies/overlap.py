@@ -10,7 +10,8 @@ from arriero.core.policies.points import WINDOW, Point, Points
 from arriero.core.policies.sample import Sample
 from arriero.core.policies.spare import spare_places
 
-# Constants as simulated for the limit over 28 worlds, each moved alone; figures are shares of the best fixed limit.
+# Constants as simulated for this design, each moved alone; figures are shares of the best fixed limit
+# (docs/decisions/0009-policies.md).
 
 PATIENCE = 4
 """Full-load observations without a new slot that end a probe; 2 ends it early (0.961 against 0.972), 8 parks longer."""

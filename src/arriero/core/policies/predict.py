@@ -11,7 +11,7 @@ from arriero.core.request import Request
 __all__ = ["Estimate", "Group", "Lengths", "Pace", "room_tokens"]
 
 CONTEXT_UNKNOWN_TOKENS = 2048
-"""Output tokens at most where the context is unknown (DESIGN section 4)."""
+"""Output tokens at most where the context is unknown (``docs/decisions/0009-policies.md``)."""
 
 ROOM_LEAST = 8
 """At least 1/8 of the context is offered: an answer cut by a wrong guess is lost, an overrun is seen and asked again."""

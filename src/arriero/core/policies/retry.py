@@ -7,13 +7,13 @@ from random import Random
 from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, FailureKind
 
 BACKOFF_S = 1.0
-"""Upper end of the first wait; DESIGN section 6: full jitter 1 s x 2^n."""
+"""Upper end of the first wait, doubled with each failure (``docs/decisions/0009-policies.md``)."""
 
 BACKOFF_MOST_S = 60.0
-"""No wait is drawn from a longer interval; DESIGN section 6."""
+"""No wait is drawn from a longer interval."""
 
 RETRY_AFTER_MOST_S = 300.0
-"""A server is obeyed up to five minutes; DESIGN section 4, fault 40."""
+"""A server that asks for more is asked again after five minutes."""
 
 CHARGED = INSTANCE_FAULTS | {FailureKind.INVALID_OUTPUT}
 """Kinds that use up one of a request's attempts.
@@ -42,8 +42,7 @@ def backoff_s(failures: int, random: Random, *, elsewhere: bool = False) -> floa
 
     Source:
         "Full jitter" of the AWS Architecture Blog, "Exponential Backoff And Jitter"; the immediate first
-        retry elsewhere as measured for ``pick`` (docs/decisions: a request failed on one instance costs
-        nothing on another).
+        retry elsewhere: docs/decisions/0009-policies.md.
     """
     if failures <= 1 and elsewhere:
         return 0.0
@@ -63,7 +62,7 @@ def retry(
     repeated_before: bool,
     random: Random,
 ) -> float | None:
-    """Decide what follows a failed attempt (the failure table of DESIGN section 4).
+    """Decide what follows a failed attempt (the table of kinds in ``docs/promises.md``).
 
     Args:
         kind: Why the attempt failed.

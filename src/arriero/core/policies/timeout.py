@@ -9,13 +9,13 @@ from arriero.core.policies.speed import Pace
 from arriero.core.request import Timeouts
 
 FLOOR_S = 30.0
-"""No predicted bound is shorter (DESIGN section 6)."""
+"""No predicted bound is shorter (``docs/decisions/0009-policies.md``)."""
 
 UNKNOWN_S = 600.0
 """First byte until ``ANSWERS`` answers, and always behind a gateway: a cold load of a big model took 190 s."""
 
 ANSWERS = 20
-"""Answers of the unit there before its speed is trusted (DESIGN section 6)."""
+"""Answers of the unit there before its speed is trusted (``docs/decisions/0009-policies.md``)."""
 
 SLACK = 3.0
 """Factor on every predicted wait; simulated with pick, where no healthy attempt was ended."""
