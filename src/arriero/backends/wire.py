@@ -31,7 +31,7 @@ class HttpCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Broken(msgspec.Struct, frozen=True, gc=False):
-    """The exchange did not come to its end; made in one place, by a table, in ``engines/http.py``.
+    """The exchange did not come to its end; made in ``engines/``: by the table of ``failures.py``, or where we end it.
 
     Attributes:
         kind: ``unreachable``, ``timeout``, ``bad_reply`` (too large, bad encoding) or ``cancelled``.

@@ -1,4 +1,4 @@
-"""Doctor: what of this machine and fleet would get in the way of a batch."""
+"""Doctor: the command that prints what would get in the way of a batch here."""
 
 from __future__ import annotations
 

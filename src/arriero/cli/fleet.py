@@ -1,4 +1,4 @@
-"""Fleet ps: the instances, what they hold and how they are."""
+"""Fleet ps: a line an instance: address, server, installed models, state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine: what of this machine and fleet would get in the way of a batch."""
+"""Machine: findings on versions, disk, open files, proxies and instances, for ``doctor``."""
 
 from __future__ import annotations
 

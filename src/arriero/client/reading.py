@@ -1,4 +1,4 @@
-"""Reading: status, results, errors, retry and resume of a batch, from its journal alone."""
+"""Reading: status, results and errors of a batch from its journal, and with what it goes on: settings, a new round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scheduler: told what happened, asked what to do now; owns all waiting."""
+"""Scheduler: told what happened, asked what to do now; joins the parts of the core that decide it."""
 
 from __future__ import annotations
 

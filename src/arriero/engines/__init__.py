@@ -1,1 +1,1 @@
-"""Carry attempts out over real sockets, or hand them to whoever does."""
+"""What carries attempts out over real sockets: the asyncio engine and its HTTP."""

@@ -79,7 +79,7 @@ class AsyncioEngine:
         """Monotonic seconds, times the time scale.
 
         The clock is read anew: uvloop's own is as old as the loop's last round and counts milliseconds, too
-        coarse to tell who held a slot together (``core/policies/limit.py``).
+        coarse to tell who held a slot together (``core/policies/overlap.py``).
         """
         return time.monotonic() * self._scale
 

@@ -1,1 +1,1 @@
-"""Policies: one question each, one file each; `now` and chance are passed in."""
+"""Policies: pick, limit, retry, timeout, health, hedge, models, predict; a question each, beside what answers it."""
