@@ -34,7 +34,7 @@ COMMANDS = {
 """Command to its module in this package, and its line in the help."""
 
 LATER = ("watch", "plan", "bench", "sim", "gpu", "worker", "serve", "limit", "pause", "unpause", "drain", "cancel")
-"""Commands of the design that are not built yet."""
+"""Commands that are planned and not built yet."""
 
 EXAMPLES = (
     "arriero run prompts.txt -o results.json -m mistral:7b -c 30",

@@ -13,7 +13,7 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 def not_in_this_version(name: str) -> ConfigError:
-    """The answer to what the design has and this version has not."""
+    """The answer to what is planned and not in this version."""
     return ConfigError(f"{name}: not in this version", hint="arriero -h lists what is")
 
 
@@ -40,7 +40,7 @@ class Group(click.Group):
 
     Args:
         examples: Command lines for its help.
-        later: Commands of the design that are not built yet.
+        later: Commands that are planned and not built yet.
         attributes: What ``click.Group`` takes.
     """
 

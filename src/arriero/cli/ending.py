@@ -22,7 +22,7 @@ from arriero.config.folders import state_folder
 from arriero.errors import ArrieroError
 
 LATER_FLAGS = ("--broker", "--hedge", "--length-groups", "--schema", "--color", "--serve")
-"""Flags of the design that are not built yet."""
+"""Flags that are planned and not built yet."""
 
 SENDING = ("run", "resume", "retry")
 """Commands that know ``--display``."""

@@ -20,7 +20,7 @@ SECRET_KEYS = ("api_key", "api_token", "token", "password", "secret")
 """Keys that would hold a secret itself; only the name of an environment variable may stand in a file."""
 
 LATER_KEYS = ("gpu_metrics", "route")
-"""Keys of the design that this version does not have."""
+"""Keys that are planned, and that this version does not have."""
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(
