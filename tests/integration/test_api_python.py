@@ -70,8 +70,9 @@ def test_failures_are_values_and_mistakes_are_exceptions() -> None:
             list(arriero.map(ASKED, model="qwen3:8b", fleet=fleet.urls))
     with pytest.raises(FleetError, match="no usable instance"):
         arriero.run(ASKED, "third.json", model=MODEL)
-    with pytest.raises(ConfigError):
-        arriero.run("nowhere.csv", "fourth.json", settings={"no_such_setting": 1})
+    with pytest.raises(ConfigError, match="there is no setting concurency") as caught:
+        arriero.run(ASKED, "fourth.json", settings={"concurency": 1})
+    assert caught.value.hint == "did you mean concurrency?"
 
     assert not batch.ok
     assert batch.summary.exit_code == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import stat
 
 import pytest
@@ -79,7 +81,42 @@ def test_what_others_have_learned_stays(memory):
     assert memory.known == 2
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2,"served":[]}', b'{"version":1,"served":[["u",{}]]}'])
+@pytest.mark.parametrize(
+    ("field", "value"), [("slots", 0), ("slots", 10**9), ("token_s", -1.0), ("load_s", -1e9), ("load_s", 1e9)]
+)
+def test_a_figure_that_nobody_can_have_learned_is_left_out(memory, field, value):
+    keep(memory, worked())
+    file = json.loads(memory.path.read_bytes())
+    file["served"][0][1][field] = value
+    memory.path.write_text(json.dumps(file))
+
+    assert remembered(memory) == ()
+
+
+@pytest.mark.parametrize(("count", "mean"), [(-1, 1.0), (10**18, 1.0), (3, 1e300)])
+def test_lengths_that_nobody_can_have_learned_are_left_out(memory, count, mean):
+    scheduler = worked()
+    keep(memory, scheduler)
+    file = json.loads(memory.path.read_bytes())
+    file["sizes"][0]["levels"][0][1][0][:2] = [count, mean]
+    memory.path.write_text(json.dumps(file))
+    lengths = Lengths()
+    memory.recall(scheduler.fleet, lengths)
+
+    assert lengths.version == 0
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(memory):
+    memory.path.parent.mkdir(parents=True)
+    os.mkfifo(memory.path)
+
+    assert remembered(memory) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"\xff", b"[" * 100_000, b"", b"{", b"[]", b'{"version":2,"served":[]}', b'{"version":1,"served":[["u",{}]]}'],
+)
 def test_a_file_that_cannot_be_read_is_as_good_as_none(memory, text):
     memory.path.parent.mkdir(parents=True)
     memory.path.write_bytes(text)

@@ -203,7 +203,10 @@ def test_at_reads_a_text_from_a_file_beside_the_one_that_names_it(cwd):
         ({"output": "a.dat"}, r"a.dat: .*--format"),
         ({"output": "a.parquet"}, r"a.parquet: .*not in this version"),
         ({"unordered": True}, r"--unordered needs lines"),
-        ({"input": "a.jsonl", "output": "./a.jsonl"}, r"input, output and journal must be different files"),
+        (
+            {"input": "a.jsonl", "output": "./a.jsonl"},
+            r"input, output and journal, and the files beside them, must be different files",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named_with_what_helps(cwd, flags, expected):

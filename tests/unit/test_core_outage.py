@@ -53,7 +53,7 @@ def test_an_outage_longer_than_max_wait_stops_the_batch():
 
 def test_a_probe_that_passes_while_requests_fail_does_not_end_an_outage():
     desk = Desk("a", limit=1, batch=PATIENT)
-    desk.add(row(0))
+    desk.add(*(row(position) for position in range(300)))
     while desk.now < 150.0 and not desk.scheduler.stop_reason:
         for attempt in list(desk.running.values()):
             if attempt.request is None:

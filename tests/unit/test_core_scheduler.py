@@ -163,6 +163,18 @@ def test_a_suspect_obeys_the_total():
     assert len(desk.requests()) == 1
 
 
+def test_what_waits_for_a_slot_is_called_back_also_when_the_drain_came_before_a_token():
+    desk = Desk("a", limit=3)
+    desk.add(*rows(5))
+    first, second, third = desk.requests()
+    desk.tell(Drained())
+    assert desk.cancelled == []
+
+    desk.begin(first)
+
+    assert desk.cancelled == [third.id, second.id], "one slot was seen, and the first holds it"
+
+
 def test_a_drain_lets_run_what_runs_and_starts_nothing():
     desk = Desk("a", limit=2)
     desk.add(*rows(5))

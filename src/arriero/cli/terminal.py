@@ -31,6 +31,8 @@ def printable(text: str) -> str:
 
 def say(text: str) -> None:
     """A line of talk on stderr; if nobody listens any more, the work goes on."""
+    if sys.stderr is None:  # it was closed before we began, and print would take standard output
+        return
     try:
         print(printable(text), file=sys.stderr, flush=True)
     except (BrokenPipeError, ValueError):

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -18,6 +19,7 @@ from arriero.client.reading import results
 from arriero.client.stream import Streams, in_order
 from arriero.client.summary import Summary
 from arriero.client.threads import in_thread, serving, stream_in_thread
+from arriero.config.fields import FIELDS
 from arriero.config.load import load
 from arriero.errors import ConfigError
 from arriero.inputs.keep import keep_items
@@ -86,7 +88,7 @@ def run(
     """
     rows = input if isinstance(input, Sequence) and not isinstance(input, str) else None
     given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
-    given |= {"output": str(output), **(settings or {})}
+    given |= {"output": str(output), **_known(settings)}
     given |= {"input": str(input)} if rows is None else {"input": "-", "input_format": "jsonl"}
     checked = load(given, os.environ, Path.cwd())
     if rows is not None:
@@ -126,7 +128,7 @@ def map(  # noqa: A001 - it is the map of a fleet
         ArrieroError: If the fleet cannot serve, or the journal is of other items or cannot keep what comes.
     """
     given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
-    checked = load({**given, **(settings or {})}, os.environ, Path.cwd())
+    checked = load({**given, **_known(settings)}, os.environ, Path.cwd())
     return in_order(stream_in_thread(checked, items, journal))
 
 
@@ -159,7 +161,7 @@ class Client:
         settings: Mapping[str, object] | None = None,
     ) -> None:
         given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
-        self._settings = load({**given, **(settings or {})}, os.environ, Path.cwd())
+        self._settings = load({**given, **_known(settings)}, os.environ, Path.cwd())
         self._stack = ExitStack()
         self._streams: Streams | None = None
 
@@ -217,3 +219,22 @@ def _given(*, fleet: Fleet, **values: object) -> dict[str, object]:
     elif fleet is not None:
         given["instance"] = [str(fleet)] if isinstance(fleet, str | Path) else list(fleet)
     return given
+
+
+def _known(settings: Mapping[str, object] | None) -> dict[str, object]:
+    """Further settings by name.
+
+    Raises:
+        ConfigError: If there is none of a name.
+    """
+    names = [field.name for field in FIELDS]
+    for name in settings or {}:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else "they are the options of arriero run, by their names in a fleet file"
+            )
+            raise ConfigError(f"there is no setting {name}", hint=hint)
+    return dict(settings or {})

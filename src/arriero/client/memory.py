@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 
 import msgspec
@@ -18,6 +21,9 @@ from arriero.core.request import Unit
 
 VERSION = 1
 """Of the file; another one is as good as no file."""
+
+SLOTS_MOST, SECONDS_MOST, COUNT_MOST, LOG_MOST = 65_536, 3600.0, 10**12, 50.0
+"""What nothing that was ever learned goes beyond; 50 is the logarithm of any length."""
 
 SERVED_MOST, SIZES_MOST = 2000, 64
 """Units on instances and units that are kept; those not used for longest go first."""
@@ -91,10 +97,51 @@ class Memory:
     def _read(self) -> _File:
         """The file; what is missing, damaged or of another version is as good as none."""
         try:
-            file = _decode(self.path.read_bytes()) if self.path is not None else _File()
-        except (OSError, msgspec.DecodeError):
+            file = _decode(_bytes(self.path)) if self.path is not None else _File()
+        except (OSError, ValueError, RecursionError):
             return _File()
-        return file if file.version == VERSION else _File()
+        if file.version != VERSION:
+            return _File()
+        sizes = [known for known in file.sizes if _sane_sizes(known)]
+        return _File(served=[(url, served) for url, served in file.served if _sane(served)], sizes=sizes)
+
+
+def _bytes(path: Path) -> bytes:
+    """What is in a regular file; anything else, such as a pipe that would block, is an error."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
+
+
+def _sane(served: Served) -> bool:
+    """Whether figures can be those of a server: whoever edits the file must not be able to break a batch."""
+    return (
+        1 <= served.slots <= SLOTS_MOST
+        and 0.0 <= served.token_s <= SECONDS_MOST
+        and 0.0 <= served.load_s <= SECONDS_MOST
+    )
+
+
+def _sane_sizes(sizes: Sizes) -> bool:
+    tallies = [tally for _, level in sizes.levels for tally in (level.counts, level.shares)]
+    tokens = sizes.tokens
+    return all(
+        0 <= tally.count <= COUNT_MOST and abs(tally.mean) <= LOG_MOST and 0.0 <= tally.squares <= COUNT_MOST * LOG_MOST
+        for tally in tallies
+    ) and (
+        tokens is None
+        or (
+            0.1 <= tokens.chars_per_token <= 100.0  # noqa: PLR2004 - far beyond what PromptTokens ever learns
+            and 0.0 <= tokens.overhead_tokens <= SECONDS_MOST
+            and 0 < tokens.count <= COUNT_MOST
+            and all(isfinite(value) for value in (tokens.chars, tokens.tokens, tokens.chars2, tokens.product))
+            and tokens.chars > 0.0
+            and tokens.tokens > 0.0
+            and tokens.chars2 >= 0.0
+        )
+    )
 
 
 def _write(path: Path, file: _File) -> bool:

@@ -125,6 +125,11 @@ def resume_settings(output: str, journal: str | None) -> Settings:
     except msgspec.ValidationError as error:
         raise StorageError(f"the settings in {path} are of another version of arriero ({error})") from error
     named = _named(settings, output)
+    if not settings.input:
+        raise ConfigError(
+            f"{path} is the journal of a Python stream, whose items only its program has",
+            hint="call arriero.map or Client.stream with the same items and this journal again",
+        )
     return structs.replace(settings, input=near(settings.input), output=named, journal=path, force=False)
 
 

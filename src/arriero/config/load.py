@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from arriero.config.fields import FIELDS, parsed
+from arriero.config.files import require_apart
 from arriero.config.fleet_source import SOURCES, fleet_source
 from arriero.config.formats import default_journal, default_output, input_format, output_format
 from arriero.config.given import Given
@@ -103,14 +104,11 @@ def _complete_output(values: MutableMapping[str, Any]) -> None:
     journal = values.setdefault("journal", default_journal(output))
     if values.get("unordered") and values["output_format"] != "jsonl":
         raise ConfigError("--unordered needs lines to append", hint="-o results.jsonl")
-    named = {"input": values["input"], "output": output, "journal": journal}
-    files = [Path(path).absolute() for path in named.values() if path not in ("", "-")]
-    if len(set(files)) < len(files):
-        told = ", ".join(f"{what} {path}" for what, path in named.items() if path)
+    if values.get("unordered") and output == "-":
         raise ConfigError(
-            f"input, output and journal must be different files: {told}",
-            hint="name another output with -o, or another journal with --journal PATH",
+            "--unordered appends to a file that can be followed", hint="-o results.jsonl, or leave it out"
         )
+    require_apart(values["input"], output, values["output_format"], journal)
 
 
 def _complete_options(values: MutableMapping[str, Any], origins: MutableMapping[str, str]) -> None:

@@ -80,7 +80,12 @@ class Endings:
     def drain(self, plan: Plan) -> None:
         """Nothing new will start: nothing needs to be loaded or probed, and what waits for a slot is left for the resume."""
         upkeep = [run for run in self._flight if run.entry is None]
-        self._ask(plan, [*upkeep, *self._flight.parked()], "aborted")
+        self._ask(plan, upkeep, "aborted")
+        self.call_back(plan)
+
+    def call_back(self, plan: Plan) -> None:
+        """While a batch drains, leave what waits for a slot for the resume; which that is may show only later."""
+        self._ask(plan, self._flight.parked(), "aborted")
 
     def abort(self, plan: Plan) -> None:
         """Ask for the end of everything; the requests make no result and are redone on resume."""

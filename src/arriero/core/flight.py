@@ -64,7 +64,7 @@ class Flight:
         for (_, unit), runs in groups.items():
             member = runs[0].member
             limit = self._fleet.limit(member, unit)
-            beyond = len(runs) - limit.slots
+            beyond = sum(not run.why for run in runs) - limit.slots
             if beyond > 0 and limit.streams and member.instance.stream:
                 parked += [run for run in reversed(runs) if not run.began and not run.why][:beyond]
         return parked

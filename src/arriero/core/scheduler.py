@@ -136,6 +136,8 @@ class Scheduler:
             self._endings.end_impossible(self._plan, now)
             self._upkeep.assign(now)
         self._upkeep.act(now)
+        if self._draining:
+            self._endings.call_back(self._plan)
         if going_on:
             for entry in self._dispatch.fill(self._plan, now):
                 self._endings.refuse(self._plan, entry, now)

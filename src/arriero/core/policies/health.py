@@ -25,6 +25,9 @@ WAIT_S = 1.0
 WAIT_MOST_S = 60.0
 """Longest wait before a probe, and between tries where the server is overloaded."""
 
+PROVEN_WAIT_S = 2.0
+"""Longest wait of an instance whose last probe passed: what fails there may be the rows', and others are waiting."""
+
 HARD_WAIT_S = 60.0
 """Wait before the probe of an instance whose operator must act (401, 403, a redirect)."""
 
@@ -200,6 +203,7 @@ class Health:
         self.ejected = False
         self.probe_at = inf
         self._failed_probes = 0
+        self._wait_s = min(self._wait_s, PROVEN_WAIT_S)
         self._cap = 1
 
     def next_change(self, now: float) -> float:
