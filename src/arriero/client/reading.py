@@ -243,9 +243,10 @@ def retry(output: str, journal: str | None, kinds: Sequence[str] | None) -> int:
         How many.
 
     Raises:
-        ConfigError: If a kind does not exist.
+        ConfigError: If a kind does not exist, or the batch cannot go on from here.
         HeldError: If a process carries the batch out.
     """
+    resume_settings(output, journal)  # a round that nobody can carry out is not opened
     return open_round(journal_path(output, journal), _kinds(kinds), batch=BATCH)
 
 
