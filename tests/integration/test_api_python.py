@@ -60,6 +60,21 @@ def test_run_takes_a_list_of_prompts_and_rows_that_may_grow_but_not_change(tmp_p
     assert verified.code == 0, verified.out
 
 
+def test_force_begins_anew_with_another_list(tmp_path: Path) -> None:
+    with fake_fleet(2) as fleet:
+        arriero.run(ASKED[:3], fleet=fleet.urls)
+        anew = arriero.run(ASKED[5:9], fleet=fleet.urls, settings={"force": True})
+        again = arriero.run(ASKED[5:9], fleet=fleet.urls)
+
+    assert [one.prompt for one in anew] == [one.prompt for one in again] == ASKED[5:9]
+    assert len(fleet.requests()) == 7
+    assert sorted(path.name for path in tmp_path.glob("results*.1*")) == [
+        "results.json.1",
+        "results.json.journal.1",
+        "results.json.journal.input.1",
+    ]
+
+
 def test_failures_are_values_and_mistakes_are_exceptions() -> None:
     with fake_fleet(1, faults=[Fault("status", contains="number 3.", status=400, text="invalid")]) as fleet:
         batch = arriero.run(ASKED[:5], fleet=fleet.urls)

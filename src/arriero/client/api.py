@@ -11,8 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from msgspec import structs
+
 from arriero.client.answer import Answer, answer_of_line
-from arriero.client.batch import spool_path
+from arriero.client.batch import claim_output, spool_path
 from arriero.client.carry import run_batch
 from arriero.client.control import Control
 from arriero.client.reading import results
@@ -92,6 +94,9 @@ def run(
     given |= {"input": str(input)} if rows is None else {"input": "-", "input_format": "jsonl"}
     checked = load(given, os.environ, Path.cwd())
     if rows is not None:
+        if checked.force:  # the copy of the older list moves aside too, before this one is kept
+            claim_output(checked)
+            checked = structs.replace(checked, force=False)
         keep_items(rows, spool_path(checked))
     control = Control()
     summary = in_thread(lambda: run_batch(checked, control=control, again=rows is not None), on_interrupt=control.drain)
