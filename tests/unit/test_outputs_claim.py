@@ -113,9 +113,11 @@ def test_a_link_is_neither_followed_nor_replaced(tmp_path, name):
         claimed(tmp_path, force=True)
 
 
-def test_a_device_is_refused():
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
     with pytest.raises(OutputError, match="no plain file") as refused:
-        claim("/dev/null", "json", journal=Path("/nonexistent"), force=False)
+        claim(str(tmp_path / "pipe"), "json", journal=Path("/nonexistent"), force=False)
     assert "-o -" in refused.value.hint
 
 
