@@ -60,6 +60,25 @@ def test_run_takes_a_list_of_prompts_and_rows_that_may_grow_but_not_change(tmp_p
     assert verified.code == 0, verified.out
 
 
+def test_a_function_chooses_the_model_of_each_row_of_a_list() -> None:
+    def choose(item):
+        return "smollm2:135m" if "number 1" in item else MODEL
+
+    rows = [*ASKED[:3], {"prompt": "Own.", "model": "smollm2:135m"}]
+    with fake_fleet(2, models=(MODEL, "smollm2:135m")) as fleet:
+        batch = arriero.run(rows, model=choose, fleet=fleet.urls)
+        again = arriero.run(rows, model=choose, fleet=fleet.urls)
+        with pytest.raises(ConfigError, match="of a list only"):
+            arriero.run("prompts.txt", "other.json", model=choose, fleet=fleet.urls)
+        with pytest.raises(ConfigError, match=r"for arriero\.run"):
+            next(arriero.map(rows, model=choose, fleet=fleet.urls))
+
+    assert (
+        [one.model for one in batch] == [one.model for one in again] == [MODEL, "smollm2:135m", MODEL, "smollm2:135m"]
+    )
+    assert len(fleet.requests()) == 4
+
+
 def test_force_begins_anew_with_another_list(tmp_path: Path) -> None:
     with fake_fleet(2) as fleet:
         arriero.run(ASKED[:3], fleet=fleet.urls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from difflib import get_close_matches
 from pathlib import Path
@@ -61,7 +61,7 @@ def run(
     input: str | Path | Sequence[Item],  # noqa: A002 - the word of the command line
     output: str | Path = "results.json",
     *,
-    model: str | None = None,
+    model: str | Callable[[Item], str] | None = None,
     fleet: Fleet = None,
     local: bool = False,
     system: str | None = None,
@@ -76,7 +76,8 @@ def run(
     Args:
         input: Path of a ``.txt`` or ``.jsonl`` file, or a list of prompts and rows.
         output: Path of the output; its journal lies beside it.
-        model: The model; None: the row's, else the only one installed.
+        model: The model; None: the row's, else the only one installed. With a list also a function that is given each
+            item without a model of its own and returns one.
         fleet: Instances; None: as the command line finds them.
         local: Serve with the demonstration model.
         system: System prompt.
@@ -89,6 +90,8 @@ def run(
         KeyboardInterrupt: After a Ctrl-C, when what ran has ended and is kept.
     """
     rows = input if isinstance(input, Sequence) and not isinstance(input, str) else None
+    if callable(model):
+        rows, model = _chosen(rows, model), None
     given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
     given |= {"output": str(output), **_known(settings)}
     given |= {"input": str(input)} if rows is None else {"input": "-", "input_format": "jsonl"}
@@ -217,7 +220,26 @@ class Client:
                 yield answer
 
 
+def _chosen(rows: Sequence[Item] | None, choose: Callable[[Item], str]) -> list[Item]:
+    """The rows, each with the model that was chosen for it.
+
+    Raises:
+        ConfigError: If the rows are those of a file.
+    """
+    if rows is None:
+        raise ConfigError("a function chooses models of a list only", hint="give each row of the file its model")
+    chosen: list[Item] = []
+    for row in rows:
+        if isinstance(row, str):
+            chosen.append({"prompt": row, "model": choose(row)})
+        else:
+            chosen.append(row if "model" in row else {**row, "model": choose(row)})
+    return chosen
+
+
 def _given(*, fleet: Fleet, **values: object) -> dict[str, object]:
+    if callable(values.get("model")):
+        raise ConfigError("a function as model is for arriero.run", hint="give each row its own model")
     given = {name: value for name, value in values.items() if value not in (None, False)}
     if isinstance(fleet, str | Path) and str(fleet).endswith(".toml"):
         given["fleet"] = str(fleet)
