@@ -61,8 +61,10 @@ class Memory:
 
     def instances(self, instances: Sequence[Instance]) -> list[tuple[Served, ...]]:
         """What is remembered of each, in their order, shape [instances]."""
-        served = self._read().served
-        return [tuple(known for url, known in served if url == instance.url) for instance in instances]
+        served: dict[str, list[Served]] = {}
+        for url, known in self._read().served:
+            served.setdefault(url, []).append(known)
+        return [tuple(served.get(instance.url, ())) for instance in instances]
 
     def recall(self, fleet: Fleet, lengths: Lengths) -> None:
         """Begin with the lengths of every model that the fleet has in the same build."""

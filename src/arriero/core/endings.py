@@ -77,11 +77,9 @@ class Endings:
         """Ask for the end of what runs on a member, so that it can go elsewhere; what has begun only if asked."""
         self._ask(plan, [run for run in self._flight if run.member is member and (begun or not run.began)], "moved")
 
-    def drain(self, plan: Plan) -> None:
-        """Nothing new will start: nothing needs to be loaded or probed, and what waits for a slot is left for the resume."""
-        upkeep = [run for run in self._flight if run.entry is None]
-        self._ask(plan, upkeep, "aborted")
-        self.call_back(plan)
+    def stop_upkeep(self, plan: Plan) -> None:
+        """Nothing new will start, so nothing needs to be loaded or probed."""
+        self._ask(plan, [run for run in self._flight if run.entry is None], "aborted")
 
     def call_back(self, plan: Plan) -> None:
         """While a batch drains, leave what waits for a slot for the resume; which that is may show only later."""
@@ -138,7 +136,7 @@ class Endings:
         if verdict.end is not None:
             self._finish(plan, entry, verdict.end, running, now)
         elif entry.crashes:
-            self._wait(entry)
+            self._waiting.push_suspect(entry)
         else:
             self.delays.push(entry, now + verdict.wait_s)
 

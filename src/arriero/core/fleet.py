@@ -96,9 +96,9 @@ class Fleet:
                 member.instance,
                 member.backend,
                 member.kind,
-                None if known is None else known.slots,
+                known.slots,
                 self.concurrency.learned,
-                tested=known is not None and known.tested,
+                tested=known.tested,
             )
             if member.rtt_s is not None:
                 limit.round_trip(member.rtt_s)
@@ -121,8 +121,7 @@ class Fleet:
         pace = member.paces.get(unit)
         if pace is None:
             known = member.recall(unit)
-            pace = Pace() if known is None else Pace(token_s=known.token_s or None, load_s=known.load_s)
-            member.paces[unit] = pace
+            pace = member.paces[unit] = Pace(token_s=known.token_s, load_s=known.load_s)
         return pace
 
     def room(self, member: Member, unit: Unit, now: float) -> int:

@@ -198,10 +198,10 @@ class Member:
         known = self.model(unit.model)
         return "" if known is None else known.digest
 
-    def recall(self, unit: Unit) -> Served | None:
-        """What an earlier batch learned of the unit there; None if nothing, or of another build of the model."""
-        known = self.remembered.get(unit)
-        return known if known is not None and known.digest == self.digest(unit) else None
+    def recall(self, unit: Unit) -> Served:
+        """What an earlier batch learned of the unit there; as good as nothing if that was another build of the model."""
+        known, digest = self.remembered.get(unit), self.digest(unit)
+        return known if known is not None and known.digest == digest else Served(unit=unit, digest=digest)
 
     def learned(self) -> list[Served]:
         """What is worth keeping for the next batch: of each unit that has answered."""
@@ -210,7 +210,7 @@ class Member:
     def _served(self, unit: Unit, pace: Pace) -> Served:
         before, limit = self.recall(unit), self.limits[unit]
         slots, tested = limit.slots, limit.tested
-        if before is not None and self.instance.limit is not None and before.slots > slots:
+        if self.instance.limit is not None and before.slots > slots:
             slots, tested = before.slots, before.tested  # the operator's bound hides what lies above it
         return Served(
             unit=unit,

@@ -220,7 +220,7 @@ class Scheduler:
     def _drained(self, event: Drained, now: float) -> None:
         self._draining = True
         self._upkeep.stop()
-        self._endings.drain(self._plan)
+        self._endings.stop_upkeep(self._plan)
 
     def _aborted(self, event: Aborted, now: float) -> None:
         self._draining = True

@@ -115,7 +115,7 @@ class Fixed(_Observed):
     """
 
     def __init__(self, n: int, *, slots: int = 1, tested: bool = False, ladder: bool = False) -> None:
-        super().__init__(Overlap(most=n, slots=min(slots, n), tested=tested and slots <= n, ladder=ladder))
+        super().__init__(Overlap(most=n, slots=slots, tested=tested, ladder=ladder))
         self._n = n
 
     def limit(self, now: float) -> int:
@@ -174,8 +174,8 @@ def limit_for(
             least=bounds.least,
             start=bounds.start,
             most=bounds.most,
-            slots=min(slots, bounds.most),
-            tested=tested and slots <= bounds.most,
+            slots=slots,
+            tested=tested,
             ladder=ladder,
             gateway=gateway,
         )
@@ -183,5 +183,4 @@ def limit_for(
         return Unbounded(slots=slots, tested=tested, ladder=ladder)
     most = MOST_OPENAI if backend == "openai" or gateway else MOST_OLLAMA
     start = GATEWAY_START if gateway else 2
-    told = tested and slots <= most
-    return Overlap(start=start, most=most, slots=min(slots, most), tested=told, ladder=ladder, gateway=gateway)
+    return Overlap(start=start, most=most, slots=slots, tested=tested, ladder=ladder, gateway=gateway)

@@ -62,7 +62,7 @@ class Overlap:
         least: Never below.
         start: Where it starts; 2 is right for Ollama's default of one slot.
         most: Never above.
-        slots: As remembered; 1 if nothing is.
+        slots: As remembered, perhaps more than ``most``; 1 if nothing is.
         tested: Whether those slots were told as a fact.
         rtt_s: Round trip as measured; None if it was not.
         ladder: Climb by throughput where answers cannot be seen to overlap.
@@ -82,11 +82,11 @@ class Overlap:
         gateway: bool = False,
     ) -> None:
         self._least, self._most = least, most
-        self._slots = slots
-        self._told = tested
+        self._slots = min(slots, most)
+        self._told = tested and slots <= most
         self._pressed = 0
         self._guessed = self._streamed = False
-        self._current = max(start, slots + 1)
+        self._current = max(start, self._slots + 1)
         self._ladder = Ladder() if ladder else None
         self._gateway = gateway
         self._attempts: dict[int, _Running] = {}

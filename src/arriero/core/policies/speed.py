@@ -31,7 +31,7 @@ class Pace:
     sum decayed by ``KEEP`` at an answer.
 
     Args:
-        token_s: ``c`` as remembered; None if nothing is.
+        token_s: ``c`` as remembered; 0 if nothing is.
         load_s: Load time of the unit as remembered.
 
     Attributes:
@@ -40,11 +40,11 @@ class Pace:
         service_s: Running mean of the seconds an answer held its slot; 0 before the first.
     """
 
-    def __init__(self, *, token_s: float | None = None, load_s: float = 0.0) -> None:
+    def __init__(self, *, token_s: float = 0.0, load_s: float = 0.0) -> None:
         self.answers = 0
         self.load_s = load_s
         self.service_s = 0.0
-        self._decode_s = token_s or 0.0
+        self._decode_s = token_s
         self._tokens = 1.0 if token_s else 0.0
         self._prefill_s = 0.0
         self._prompt_tokens = 0.0
