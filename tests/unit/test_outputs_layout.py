@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from arriero.outputs.layout import layout, output_paths
+from arriero.config.formats import output_paths
+from arriero.outputs.layout import layout
 
 
 @pytest.mark.parametrize("name", ["out/r.json", "out/r.jsonl", "out/r"])

@@ -9,11 +9,7 @@ from arriero.backends.calls import content, get, post, unit
 from arriero.backends.refusals import answered, refused
 from arriero.backends.wire import HttpCall, HttpReply, UnsupportedError
 from arriero.core.outcome import Failure, Outcome
-from arriero.core.request import RUNNER_OPTIONS, Attempt, Content
-
-CHAT = "/api/chat"
-GENERATE = "/api/generate"
-EMBED = "/api/embed"
+from arriero.core.request import CHAT, EMBED, GENERATE, RUNNER_OPTIONS, Attempt, Content
 
 _TOKEN = re.compile(
     rb'"(?:content|response|thinking)"\s*:\s*"[^"]'  # quotes inside a JSON text are escaped, so only keys match

@@ -65,7 +65,7 @@ class Group(click.Group):
         if args[0] in self.later:
             raise not_in_this_version(f"{ctx.command_path} {args[0]}")
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            near = did_you_mean(args[0], self.list_commands(ctx)).replace("`", "")
+            near = did_you_mean(args[0], self.list_commands(ctx), quote="")
             raise ConfigError(
                 f"{ctx.command_path}: there is no command {args[0]!r}", hint=near or f"{ctx.command_path} -h lists them"
             )

@@ -9,9 +9,7 @@ from arriero.cli.command import Command, Group
 from arriero.cli.flags import flags
 from arriero.cli.terminal import answer, say
 from arriero.config.load import load
-
-NONE_USABLE_EXIT = 5
-"""No batch could begin with these instances."""
+from arriero.errors import FleetError
 
 
 def _ps(json: bool | None, **given: object) -> int:
@@ -22,7 +20,7 @@ def _ps(json: bool | None, **given: object) -> int:
         say(f"warning: {warning}")
     view = client.fleet_ps(settings)
     answer(view, as_json=bool(json))
-    return 0 if view.usable else NONE_USABLE_EXIT
+    return 0 if view.usable else FleetError.exit_code
 
 
 _EXAMPLES = (

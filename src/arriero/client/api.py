@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -23,6 +22,7 @@ from arriero.client.summary import Summary
 from arriero.client.threads import in_thread, serving, stream_in_thread
 from arriero.config.fields import FIELDS
 from arriero.config.load import load
+from arriero.config.suggestion import did_you_mean
 from arriero.errors import ConfigError
 from arriero.inputs.keep import keep_items
 from arriero.inputs.sequence import Item
@@ -257,11 +257,7 @@ def _known(settings: Mapping[str, object] | None) -> dict[str, object]:
     names = [field.name for field in FIELDS]
     for name in settings or {}:
         if name not in names:
-            near = get_close_matches(name, names, 1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else "they are the options of arriero run, by their names in a fleet file"
-            )
+            otherwise = "they are the options of arriero run, by their names in a fleet file"
+            hint = did_you_mean(name, names, quote="") or otherwise
             raise ConfigError(f"there is no setting {name}", hint=hint)
     return dict(settings or {})

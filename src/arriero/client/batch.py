@@ -78,7 +78,7 @@ class BatchFiles:
                 batch=BATCH,
                 binding=binding(settings),
                 command=command,
-                settings=msgspec.json.encode(structs.replace(settings, input=absolute_input(settings))),
+                settings=msgspec.json.encode(structs.replace(settings, input=absolute_input(settings.input))),
             )
         except BindingError as error:
             if not self.former_input:
@@ -196,9 +196,9 @@ def open_source(settings: Settings, *, again: bool) -> FileSource:
     return FileSource.open(settings.input, settings.input_format, templated=templated_rows)
 
 
-def absolute_input(settings: Settings) -> str:
-    """The input as a journal keeps it, so that it is found from any folder; ``-`` stays."""
-    return settings.input if settings.input == "-" else str(Path(settings.input).absolute())
+def absolute_input(path: str) -> str:
+    """An input as a journal keeps it, so that it is found from any folder; ``-`` stays."""
+    return path if path == "-" else str(Path(path).absolute())
 
 
 def near(path: str) -> str:
@@ -217,7 +217,7 @@ def former_input(settings: Settings) -> str:
     except StorageError:
         return ""  # whoever opens it for writing says what is wrong
     before = str(kept.get("input") or settings.input)
-    if (before if before == "-" else str(Path(before).absolute())) == absolute_input(settings):
+    if absolute_input(before) == absolute_input(settings.input):
         return ""
     return "standard input" if before == "-" else near(before)
 

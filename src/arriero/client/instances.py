@@ -145,7 +145,7 @@ def require_model(fleet: Fleet, model: str) -> None:
 def _model_help(members: Sequence[Member], model: str, there: Sequence[str]) -> str:
     """The installed name that was meant; else how the model gets there, where a server can be asked for that."""
     tagged = [name for name in there if name.startswith(f"{model}:")]
-    near = f"did you mean {tagged[0]}?" if tagged else did_you_mean(model, there).replace("`", "")
+    near = f"did you mean {tagged[0]}?" if tagged else did_you_mean(model, there, quote="")
     pull = next(
         (f"OLLAMA_HOST={one.instance.url} ollama pull {model}" for one in members if one.backend == "ollama"), ""
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from arriero.client.finding import Finding, all_well, finding_lines
 from arriero.client.instances import UNPROVEN, FleetView, InstanceState, fleet_ps
 from arriero.client.memory import Memory
 from arriero.config.settings import Settings
@@ -25,14 +26,6 @@ FILES_LEAST = 1024
 DISK_LEAST_BYTES = 1_000_000_000
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at; ``ok`` False gets in the way, None is worth knowing."""
-
-    name: str
-    ok: bool | None
-    text: str
-
-
 class Doctor(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was looked at."""
 
@@ -41,13 +34,11 @@ class Doctor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         """Whether nothing gets in the way."""
-        return all(finding.ok is not False for finding in self.findings)
+        return all_well(self.findings)
 
     def lines(self) -> list[str]:
         """A line a finding."""
-        width = max(len(finding.name) for finding in self.findings)
-        words = {True: "ok  ", False: "BAD ", None: "note"}
-        return [f"{words[one.ok]}  {one.name:<{width}}  {one.text}" for one in self.findings]
+        return finding_lines(self.findings)
 
 
 def machine(journal: Path) -> list[Finding]:
@@ -124,5 +115,6 @@ def _local() -> Finding:
 
 def _learned() -> Finding:
     memory = Memory.of(os.environ)
-    text = "nothing yet" if not memory.known else f"{plural(memory.known, 'entry', 'entries')} in {memory.path}"
+    known = memory.known
+    text = f"{plural(known, 'entry', 'entries')} in {memory.path}" if known else "nothing yet"
     return Finding(name="learned", ok=True, text=text)

@@ -10,36 +10,27 @@ import msgspec
 from msgspec import structs
 
 from arriero.client.batch import BATCH, write_output
+from arriero.client.finding import Finding, all_well, finding_lines
 from arriero.client.reading import journal_path, resume_settings, stored_source
+from arriero.config.formats import output_paths
 from arriero.core.batch import BatchStatus
 from arriero.errors import ArrieroError
 from arriero.journal.check import check
 from arriero.journal.lock import holder
 from arriero.journal.reader import JournalReader
 from arriero.outputs.join import join
-from arriero.outputs.layout import output_paths
 from arriero.outputs.partial import partial_path
-
-
-class Promise(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was checked; ``ok`` None is worth knowing, and nothing is wrong with it."""
-
-    name: str
-    ok: bool | None
-    text: str
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What was checked and whether all of it holds."""
 
     ok: bool
-    promises: tuple[Promise, ...]
+    promises: tuple[Finding, ...]
 
     def lines(self) -> list[str]:
         """A line a promise."""
-        width = max(len(promise.name) for promise in self.promises)
-        words = {True: "ok  ", False: "BAD ", None: "note"}
-        return [f"{words[one.ok]}  {one.name:<{width}}  {one.text}" for one in self.promises]
+        return finding_lines(self.promises)
 
 
 def verify(output: str, journal: str | None) -> Verification:
@@ -56,24 +47,24 @@ def verify(output: str, journal: str | None) -> Verification:
     """
     path = journal_path(output, journal)
     with JournalReader(path) as reader:
-        promises = [Promise(name=one.name, ok=one.ok, text=one.text) for one in check(reader)]
+        promises = [Finding(name=one.name, ok=one.ok, text=one.text) for one in check(reader)]
     promises.append(_input(output, path))
     promises.append(_output(output, path))
-    return Verification(ok=all(promise.ok is not False for promise in promises), promises=tuple(promises))
+    return Verification(ok=all_well(promises), promises=tuple(promises))
 
 
-def _input(output: str, path: str) -> Promise:
+def _input(output: str, path: str) -> Finding:
     """Every answered row is still in the input, unchanged."""
     try:
         settings = resume_settings(output, path)
         with JournalReader(path) as reader:
             rows = sum(1 for _ in join(stored_source(settings).rows(), reader.results(BATCH)))
     except ArrieroError as error:
-        return Promise(name="input", ok=False, text=error.message)
-    return Promise(name="input", ok=True, text=f"{rows:,} answered rows are in {settings.input}, unchanged")
+        return Finding(name="input", ok=False, text=error.message)
+    return Finding(name="input", ok=True, text=f"{rows:,} answered rows are in {settings.input}, unchanged")
 
 
-def _output(output: str, path: str) -> Promise:
+def _output(output: str, path: str) -> Finding:
     """The output is what the journal and the input give, to the byte."""
     try:
         settings = resume_settings(output, path)
@@ -84,7 +75,7 @@ def _output(output: str, path: str) -> Promise:
         if held or status is BatchStatus.RUNNING:
             return _unwritten(held=held)
         if settings.unordered or settings.output == "-":
-            return Promise(name="output", ok=True, text="has the order in which results came; not compared")
+            return Finding(name="output", ok=True, text="has the order in which results came; not compared")
         with tempfile.TemporaryDirectory(prefix="arriero-verify-") as folder:
             again = structs.replace(settings, output=str(Path(folder) / Path(output).name))
             write_output(again, stored_source(settings), complete=True)
@@ -98,19 +89,19 @@ def _output(output: str, path: str) -> Promise:
                 return _unwritten(held=False)
             return _compare(wanted)
     except ArrieroError as error:
-        return Promise(name="output", ok=False, text=error.message)
+        return Finding(name="output", ok=False, text=error.message)
 
 
-def _unwritten(*, held: bool) -> Promise:
+def _unwritten(*, held: bool) -> Finding:
     text = "not written yet: it is written when the batch ends"
-    return Promise(name="output", ok=None, text=text if held else f"{text}; run the same command again")
+    return Finding(name="output", ok=None, text=text if held else f"{text}; run the same command again")
 
 
-def _compare(pairs: list[tuple[Path, Path]]) -> Promise:
+def _compare(pairs: list[tuple[Path, Path]]) -> Finding:
     for old, new in pairs:
         if not old.exists():
-            return Promise(name="output", ok=False, text=f"{old} is missing; run the same command again to write it")
+            return Finding(name="output", ok=False, text=f"{old} is missing; run the same command again to write it")
         if not filecmp.cmp(old, new, shallow=False):
-            return Promise(name="output", ok=False, text=f"{old} differs from what the journal and the input give")
+            return Finding(name="output", ok=False, text=f"{old} differs from what the journal and the input give")
     names = ", ".join(str(old) for old, _ in pairs)
-    return Promise(name="output", ok=True, text=f"{names}: exactly what the journal and the input give")
+    return Finding(name="output", ok=True, text=f"{names}: exactly what the journal and the input give")

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from arriero.client.batch import BATCH, near, prompt_for
+from arriero.client.batch import BATCH, near, prompt_for, spool_path
 from arriero.client.next_step import next_step
-from arriero.config.formats import default_journal
+from arriero.config.formats import default_journal, output_paths
 from arriero.config.settings import Settings
 from arriero.core.batch import BatchStatus, Counts
 from arriero.core.outcome import Failure, FailureKind
@@ -26,7 +26,6 @@ from arriero.monitor.safe import safe_text
 from arriero.monitor.snapshot import Snapshot, at_rest
 from arriero.monitor.words import plural
 from arriero.outputs.join import join
-from arriero.outputs.layout import output_paths
 from arriero.outputs.record import record_bytes
 
 DETAIL_CHARS = 200
@@ -139,7 +138,7 @@ def stored_source(settings: Settings) -> Source:
     Raises:
         InputError: If it is gone.
     """
-    path = f"{settings.journal}.input" if settings.input == "-" else settings.input
+    path = spool_path(settings) if settings.input == "-" else settings.input
     return FileSource.open(path, settings.input_format, name=settings.input, templated=settings.prompt is not None)
 
 
@@ -185,9 +184,8 @@ def failed_rows(output: str, journal: str | None, kind: str | None) -> Iterator[
         ConfigError: If there is no such kind.
     """
     wanted = _kinds((kind,) if kind else None)
-    path = journal_path(output, journal)
     settings = resume_settings(output, journal)
-    with JournalReader(path) as reader:
+    with JournalReader(settings.journal) as reader:
         for row, stored in join(stored_source(settings).rows(), reader.failures(BATCH)):
             if isinstance(row, Row) and (wanted is None or stored.kind in wanted):
                 yield _as_input(row, templated=settings.prompt is not None)
@@ -246,8 +244,8 @@ def retry(output: str, journal: str | None, kinds: Sequence[str] | None) -> int:
         ConfigError: If a kind does not exist, or the batch cannot go on from here.
         HeldError: If a process carries the batch out.
     """
-    resume_settings(output, journal)  # a round that nobody can carry out is not opened
-    return open_round(journal_path(output, journal), _kinds(kinds), batch=BATCH)
+    settings = resume_settings(output, journal)  # a round that nobody can carry out is not opened
+    return open_round(settings.journal, _kinds(kinds), batch=BATCH)
 
 
 def _kinds(names: Sequence[str] | None) -> frozenset[FailureKind] | None:

@@ -10,11 +10,12 @@ from typing import TypeAlias
 import msgspec
 
 from arriero.core.instance import BackendName
+from arriero.core.request import CHAT, EMBED, GENERATE
 from arriero.errors import ConfigError
 
 OLLAMA_PORT = 11434
 PORTS = {"http": 80, "https": 443}
-OLLAMA_ENDPOINTS = ("/api/chat", "/api/generate", "/api/embed")
+OLLAMA_ENDPOINTS = (CHAT, GENERATE, EMBED)
 """The Ollama paths that carry requests."""
 
 _OPENAI_PATH = re.compile(r"/v1(?:/(?:chat/completions|completions|embeddings|models))?")

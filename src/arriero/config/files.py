@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from arriero.config.formats import output_paths
+from arriero.config.settings import OutputFormat
 from arriero.errors import ConfigError
 
 JOURNAL_SIDE = ("", "-wal", "-shm", "-journal", ".lock", ".input", ".input.partial")
@@ -14,7 +16,7 @@ NAME_BYTES = 255
 """Longest file name of the file systems in use (NAME_MAX)."""
 
 
-def require_apart(source: str, output: str, output_format: str, journal: str) -> None:
+def require_apart(source: str, output: str, output_format: OutputFormat, journal: str) -> None:
     """Refuse names that would let one file of a batch destroy another.
 
     Args:
@@ -30,8 +32,8 @@ def require_apart(source: str, output: str, output_format: str, journal: str) ->
     for what, path in told.items():
         _require_name(what, path)
     written = [journal + side for side in JOURNAL_SIDE]
-    for path in _outputs(output, output_format):
-        written += [path, f"{path}.partial"]
+    for file in () if output == "-" else output_paths(output, output_format):
+        written += [str(file), f"{file}.partial"]
     places = [os.path.realpath(path) for path in written]
     if len(set(places)) < len(places) or (source not in ("", "-") and os.path.realpath(source) in places):
         words = ", ".join(f"{what} {path}" for what, path in told.items() if path)
@@ -39,15 +41,6 @@ def require_apart(source: str, output: str, output_format: str, journal: str) ->
             f"input, output and journal, and the files beside them, must be different files: {words}",
             hint="name another output with -o, or another journal with --journal PATH",
         )
-
-
-def _outputs(output: str, output_format: str) -> list[str]:
-    if output == "-":
-        return []
-    if output_format != "openai":
-        return [output]
-    stem = Path(output).with_suffix("") if Path(output).suffix in (".json", ".jsonl") else Path(output)
-    return [f"{stem}.jsonl", f"{stem}.errors.jsonl"]
 
 
 def _require_name(what: str, path: str) -> None:

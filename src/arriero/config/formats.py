@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from arriero.config.given import NOT_BUILT
 from arriero.config.settings import InputFormat, OutputFormat
@@ -63,3 +63,15 @@ def default_output(chosen: OutputFormat | None) -> str:
 def default_journal(output: str) -> str:
     """The journal beside the output; for standard output one in the working directory."""
     return "stdout.journal" if output == "-" else f"{output}.journal"
+
+
+def output_paths(output: str, output_format: OutputFormat) -> tuple[Path, ...]:
+    """The files of an output, the one with the answers first.
+
+    ``openai`` has two: ``NAME.jsonl`` and ``NAME.errors.jsonl``, where NAME is the output without ``.jsonl`` or ``.json``.
+    """
+    path = Path(output)
+    if output_format != "openai":
+        return (path,)
+    name = path.name.removesuffix(".jsonl").removesuffix(".json") or path.name
+    return path.with_name(f"{name}.jsonl"), path.with_name(f"{name}.errors.jsonl")

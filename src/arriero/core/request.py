@@ -30,6 +30,9 @@ Scalar: TypeAlias = str | int | float | bool
 CHAT = "/api/chat"
 """Where a request goes that names no path."""
 
+GENERATE = "/api/generate"
+EMBED = "/api/embed"
+
 RUNNER_OPTIONS = ("draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap")
 """Ollama options that decide how a model is loaded; another value means a reload.
 

@@ -15,7 +15,7 @@ from arriero.core.member import Member, Phase
 from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, REQUEST_FAULTS, Failure, FailureKind, Outcome, Success
 from arriero.core.policies.health import ALL_PLACES
 from arriero.core.reminders import Reminders
-from arriero.core.request import CHAT, Attempt, Unit
+from arriero.core.request import CHAT, GENERATE, Attempt, Unit
 from arriero.core.step import Step
 from arriero.core.waiting import Waiting
 
@@ -267,7 +267,7 @@ class Upkeep:
             return False
         member.on_trial = kind in _NO_CHAT and not member.endpoint and attempt.endpoint in ("", CHAT)
         if member.on_trial:
-            member.endpoint = "/api/generate"
+            member.endpoint = GENERATE
         return member.on_trial
 
     def refuse(self, member: Member, unit: Unit, kind: FailureKind, now: float) -> None:

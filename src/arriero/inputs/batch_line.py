@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from arriero.core.request import CHAT, EMBED, GENERATE
 from arriero.inputs.body import IGNORED, OLLAMA_FIELDS, OPENAI_FIELDS, Wanted
 from arriero.inputs.members import is_null, listed, members, short, typed
-from arriero.inputs.row import CHAT, EMBED, GENERATE, BadLineError
+from arriero.inputs.row import BadLineError
 from arriero.inputs.turns import RefusedError
 
 ENDPOINTS = {

@@ -9,10 +9,10 @@ from typing import Self
 from arriero.config.settings import Settings
 from arriero.core.outcome import Failure, FailureKind
 from arriero.core.policies.models import one
-from arriero.core.request import Content, Message, Request, Unit
+from arriero.core.request import CHAT, EMBED, Content, Message, Request, Unit
 from arriero.errors import ConfigError
 from arriero.inputs.options import BoundOptions, bound_options
-from arriero.inputs.row import CHAT, EMBED, BadLineError, BadRow, Row
+from arriero.inputs.row import BadLineError, BadRow, Row
 from arriero.inputs.template import Template
 
 UNITS_KEPT_MAX = 1024

@@ -7,8 +7,8 @@ import hashlib
 import msgspec
 
 from arriero.config.settings import Settings
+from arriero.core.request import CHAT
 from arriero.inputs.options import bound_options
-from arriero.inputs.row import CHAT
 
 VALUE_CHARS_MAX = 64
 """A longer value is kept as its hash: a prompt template may hold what nobody should read in a journal's header."""

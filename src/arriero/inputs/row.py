@@ -9,10 +9,6 @@ import msgspec
 from arriero.core.outcome import Failure, FailureKind
 from arriero.core.request import Message
 
-CHAT = "/api/chat"
-GENERATE = "/api/generate"
-EMBED = "/api/embed"
-
 KNOWN_FIELDS = frozenset(
     {
         "prompt",

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from arriero.config.formats import output_paths
 from arriero.config.settings import OutputFormat
 from arriero.errors import OutputError
 from arriero.journal.lock import Lock
 from arriero.journal.place import exists, side_file
-from arriero.outputs.layout import output_paths
 from arriero.outputs.partial import partial_path
 
 JOURNAL_PARTS = ("", "-wal", "-shm")

@@ -8,12 +8,13 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
+from arriero.config.formats import output_paths
 from arriero.config.settings import OutputFormat
 from arriero.core.outcome import Success
 from arriero.inputs.row import BadRow, Row
 from arriero.journal.stored import StoredResult
 from arriero.outputs.join import join
-from arriero.outputs.layout import Layout, layout, output_paths
+from arriero.outputs.layout import Layout, layout
 from arriero.outputs.openai import UNKNOWN, Clocks
 from arriero.outputs.partial import PartialFile, StreamFile
 from arriero.outputs.prompt import Prompt, prompt_of

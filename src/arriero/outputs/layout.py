@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -29,18 +28,6 @@ class Layout(NamedTuple):
     frame: Frame
     split: bool
     encode: Callable[[Row | BadRow, StoredResult, Prompt, Clocks], bytes]
-
-
-def output_paths(output: str, output_format: OutputFormat) -> tuple[Path, ...]:
-    """The files of an output, the one with the answers first.
-
-    ``openai`` has two: ``NAME.jsonl`` and ``NAME.errors.jsonl``, where NAME is the output without ``.jsonl`` or ``.json``.
-    """
-    path = Path(output)
-    if output_format != "openai":
-        return (path,)
-    name = path.name.removesuffix(".jsonl").removesuffix(".json") or path.name
-    return path.with_name(f"{name}.jsonl"), path.with_name(f"{name}.errors.jsonl")
 
 
 def layout(output_format: OutputFormat) -> Layout:
