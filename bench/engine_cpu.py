@@ -72,7 +72,11 @@ class Canned(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._buffer = rest[length:]
-            self._transport.write(self._reply)  # type: ignore[attr-defined]
+            self.answer(rest[:length])
+
+    def answer(self, body: bytes) -> None:
+        """Say the same whatever was asked."""
+        self._transport.write(self._reply)  # type: ignore[attr-defined]
 
 
 def serve(pipe: Pipe, reply: bytes) -> None:

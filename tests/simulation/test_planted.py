@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from planted import BUGS, hunt
 
 DEFAULT = ("one too many on an instance", "a second end counts", "a re-opened place is forgotten")

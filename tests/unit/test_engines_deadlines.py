@@ -10,7 +10,7 @@ from arriero.backends.wire import HttpCall
 from arriero.core.outcome import FailureKind
 from arriero.core.request import Attempt, AttemptId, Timeouts
 from arriero.engines.deadlines import AWAY_S, BEAT_S, Deadlines
-from arriero.engines.flight import Flight
+from arriero.engines.flight import BODY_BYTES, Flight
 
 
 class Clock:
@@ -89,6 +89,40 @@ def test_silence_after_a_piece_ends_the_flight_and_each_piece_gives_new_time():
     assert broken(flight) is None
     here.clock.run(10.1)
     assert broken(flight) == (FailureKind.TIMEOUT, "silent for 10 s inside the answer")
+
+
+class Body:
+    """A body that fills by itself."""
+
+    total_bytes = 0
+
+
+def test_a_body_that_is_gathered_elsewhere_gives_new_time_while_it_grows():
+    here = Watched()
+    flight = here.fly(1)
+    body = Body()
+    flight.take(b"x", here.clock.now())
+    flight.follow(body)
+    here.deadlines.watch(flight)
+    for size in range(2, 5):
+        body.total_bytes = size
+        here.clock.run(9.0)
+    assert broken(flight) is None
+    here.clock.run(10.1)
+    assert broken(flight) == (FailureKind.TIMEOUT, "silent for 10 s inside the answer")
+
+
+def test_a_body_that_outgrows_the_bound_is_let_go_also_when_it_is_gathered_elsewhere():
+    here = Watched()
+    flight = here.fly(1)
+    body = Body()
+    flight.follow(body)
+    body.total_bytes = BODY_BYTES
+    here.clock.run(1.1)
+    assert broken(flight) is None
+    body.total_bytes = BODY_BYTES + 1
+    here.clock.run(1.1)
+    assert broken(flight) == (FailureKind.BAD_REPLY, "larger than 64 MB")
 
 
 def test_the_total_bound_holds_whatever_comes():

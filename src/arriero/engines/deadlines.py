@@ -85,6 +85,7 @@ class Deadlines:
             for flight in self._flights.values():
                 flight.delay(now - self._looked)
         for flight in self._flights.values():
+            flight.look(now)
             if flight.due <= now:
                 flight.expire()
         if self._flights:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from typing import Protocol
 
 from arriero.backends.wire import Backend, Broken, HttpCall, HttpReply
 from arriero.core.outcome import FailureKind
 from arriero.core.request import Attempt
+
+BODY_BYTES = 64 * 1024 * 1024
+"""No answer is larger; counted while it streams in."""
+
+
+class Inflow(Protocol):
+    """A body that fills by itself, such as ``aiohttp.StreamReader``."""
+
+    total_bytes: int
+    """Bytes of body so far, those that were taken out included."""
 
 
 class Flight:
@@ -26,6 +37,7 @@ class Flight:
     __slots__ = (
         "_first_end",
         "_idle_s",
+        "_inflow",
         "_last",
         "_pieces",
         "_task",
@@ -61,6 +73,7 @@ class Flight:
         self._pieces: list[bytes] = []
         self._first_end = self._total_end = self._idle_s = inf
         self._last: float | None = None
+        self._inflow: Inflow | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, call: HttpCall, now: float) -> None:
@@ -88,14 +101,32 @@ class Flight:
             self._task.cancel()
 
     def take(self, piece: bytes, now: float) -> None:
-        """A piece of the body arrived."""
+        """A piece of the body arrived; one too many gives the attempt up."""
         self._pieces.append(piece)
-        self.n_bytes += len(piece)
-        self._last = now
+        self._grown(self.n_bytes + len(piece), now)
 
-    def drop_body(self) -> None:
-        """Forget the body: it is too large to be an answer."""
-        self._pieces.clear()
+    def follow(self, inflow: Inflow) -> None:
+        """From here on the body is gathered elsewhere; ``look`` sees how it grows."""
+        self._inflow = inflow
+
+    def look(self, now: float) -> None:
+        """Note whether the body that is followed has grown since the last look."""
+        if self._inflow is not None and self._inflow.total_bytes > self.n_bytes:
+            self._grown(self._inflow.total_bytes, now)
+
+    def take_rest(self, rest: bytes, now: float) -> None:
+        """All that arrived since ``follow``."""
+        self._inflow = None
+        if rest:
+            self._pieces.append(rest)
+            self._last = now
+
+    def _grown(self, n_bytes: int, now: float) -> None:
+        self.n_bytes = n_bytes
+        self._last = now
+        if n_bytes > BODY_BYTES:
+            self._pieces.clear()
+            self.stop(FailureKind.BAD_REPLY, "larger than 64 MB")
 
     @property
     def due(self) -> float:

@@ -16,10 +16,7 @@ from arriero.backends.wire import Broken
 from arriero.core.outcome import FailureKind
 from arriero.engines.address import Address, proxy_for
 from arriero.engines.failures import CONNECT_S, broken_by
-from arriero.engines.flight import Flight
-
-BODY_BYTES = 64 * 1024 * 1024
-"""No answer is larger; counted while it streams in."""
+from arriero.engines.flight import BODY_BYTES, Flight
 
 KEEP_ALIVE_S = 4.0
 """Idle connections are dropped before common servers do so (uvicorn: 5 s): a POST that meets a closing
@@ -123,6 +120,7 @@ class Http:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=max(1.0, CONNECT_S / self._scale)),
             auto_decompress=False,
             trust_env=False,
+            read_bufsize=BODY_BYTES // 2,  # twice this is where aiohttp stops reading: no answer comes so far
         )
 
     async def close(self) -> None:
@@ -184,7 +182,11 @@ class Http:
         await self._read(flight, response.content, wait_for_first=flight.call.stream and status == 200)  # noqa: PLR2004
 
     async def _read(self, flight: Flight, content: aiohttp.StreamReader, *, wait_for_first: bool) -> None:
-        """Gather pieces to the end; say when the first one and the first token came."""
+        """Gather pieces until the first token came, then wait for the end.
+
+        Whoever awaits each piece of a stream is woken for every token, which is half of what a token costs
+        (``bench/token_cost.py``).
+        """
         began = flight.backend.began
         first = True
         while piece := await content.readany():
@@ -197,7 +199,14 @@ class Http:
                 wait_for_first = False
                 flight.ttft_s = now - flight.started
                 self._on_began(flight, now)
-            if flight.n_bytes > BODY_BYTES:
-                flight.drop_body()
-                flight.broken = Broken(FailureKind.BAD_REPLY, "larger than 64 MB")
+            if not wait_for_first:
+                await self._rest(flight, content)
                 return
+
+    async def _rest(self, flight: Flight, content: aiohttp.StreamReader) -> None:
+        """Let the rest of a body gather in the connection's buffer, and take it at its end."""
+        if (broken := content.exception()) is not None:
+            raise broken
+        flight.follow(content)
+        await content.wait_eof()
+        flight.take_rest(content.read_nowait(), self._clock())
