@@ -224,8 +224,8 @@ def test_verify_finds_nothing_wrong_with_a_batch_that_runs_and_with_one_that_was
     assert [one.code for one in (while_it_runs, killed, ended, lost)] == [0, 0, 0, 7]
     unwritten = "not written yet: it is written when the batch ends"
     last = {one.out: one.out.splitlines()[-1] for one in (while_it_runs, killed)}
-    assert last[while_it_runs.out].split(maxsplit=2) == ["note", "output", unwritten]
-    assert last[killed.out].split(maxsplit=2) == ["note", "output", f"{unwritten}; run the same command again"]
+    assert last[while_it_runs.out].split(maxsplit=3) == ["note", "P5", "output", unwritten]
+    assert last[killed.out].split(maxsplit=3) == ["note", "P5", "output", f"{unwritten}; run the same command again"]
     assert "answered rows are in prompts.txt, unchanged" in while_it_runs.out
     assert "ETA" not in told
     assert as_json["ok"] is True

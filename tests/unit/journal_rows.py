@@ -52,7 +52,12 @@ def failed(position, kind=FailureKind.TIMEOUT, *, round_=0, detail="the server's
 def attempt(position, *, number=1, round_=0):
     asked = request(position, round_=round_)
     return Attempt(
-        id=900 + position, instance="gpu-02", unit=UNIT, request=asked, number=number, timeouts=Timeouts(1, 1, 1)
+        id=900 + 10 * position + number,
+        instance="gpu-02",
+        unit=UNIT,
+        request=asked,
+        number=number,
+        timeouts=Timeouts(1, 1, 1),
     )
 
 
@@ -66,8 +71,7 @@ def upkeep(kind=None):
     return UpkeepEnded(attempt=made, kind=kind, latency_s=0.5, at=3.0)
 
 
-def opened(path, *, binding=None, batch=1):
-    settings = b'{"retries":4}'
+def opened(path, *, binding=None, batch=1, settings=b'{"retries":4}'):
     bound = BINDING if binding is None else binding
     return Journal.open(path, batch=batch, binding=bound, command="arriero run prompts.txt", settings=settings)
 

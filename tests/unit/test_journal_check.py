@@ -33,7 +33,20 @@ def test_a_sound_journal_passes_every_check(path):
     with JournalReader(path) as reader:
         checks = check(reader)
     assert [one for one in checks if not one.ok] == []
-    assert checks[-1].text == "5 outcomes read"
+    assert {one.name: one.text for one in checks}["outcomes"] == "5 outcomes read"
+
+
+def test_attempts_beyond_the_settings_of_the_sessions_are_found(tmp_path):
+    settings = b'{"instances": [{"instance": {"name": "gpu-01"}}], "retries": 1}'
+    with opened(tmp_path / "j", settings=settings) as journal:
+        journal.record([answered(0)], [attempt_failed(1, number=n) for n in range(3)])
+    with JournalReader(tmp_path / "j") as reader:
+        found = {one.promise: one.text for one in check(reader) if not one.ok}
+
+    assert found == {
+        "P6": "1 rows that were charged more than 2 attempts",
+        "P11": "3 ends and attempts at instances that were not configured",
+    }
 
 
 @pytest.mark.parametrize(
@@ -54,6 +67,12 @@ def test_a_sound_journal_passes_every_check(path):
         ("UPDATE history SET kind = 'odd'", "kinds"),
         ("UPDATE attempt SET kind = 'odd'", "kinds"),
         ("UPDATE history SET round = 1 WHERE position = 1", "rounds"),
+        ("UPDATE answer SET attempt = 100, session = 1", "attempts"),
+        ("UPDATE answer SET attempt = 911, session = 1 WHERE answer = 1", "attempts"),
+        ("UPDATE answer SET attempt = 0 WHERE answer = 1", "attempts"),
+        ("UPDATE attempt SET session = 99", "attempts"),
+        ("UPDATE answer SET outcome = CAST(replace(CAST(outcome AS TEXT), '0.25', '1.75') AS BLOB)", "durations"),
+        ("UPDATE answer SET outcome = CAST(replace(CAST(outcome AS TEXT), '3.0', '-3.0') AS BLOB)", "durations"),
         ("UPDATE answer SET outcome = CAST('{}' AS BLOB) WHERE answer = 1", "outcomes"),
         ("UPDATE finished SET kind = 'timeout' WHERE position = 0", "outcomes"),
     ],

@@ -97,7 +97,7 @@ def test_a_refunded_attempt_does_not_count_again_however_late_the_refund_came(tm
         used = dict(journal.attempts_used)
         journal.record([], [AttemptRefunded(first.attempt, 6.0)])
 
-    assert told == [(901, True), (77, False), (903, True), (902, False)]
+    assert told == [(911, True), (77, False), (931, True), (921, False)]
     assert used == {1: 1, 3: 1}
     with opened(path) as journal:
         assert journal.attempts_used == used

@@ -10,11 +10,19 @@ _WORDS = {True: "ok  ", False: "BAD ", None: "note"}
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at; ``ok`` False is wrong or gets in the way, None is worth knowing."""
+    """One thing that was looked at.
+
+    Attributes:
+        name: What it was.
+        ok: False is wrong or gets in the way, None is worth knowing.
+        text: What was found.
+        promise: The promise it belongs to, such as ``P5``; ``""`` for none.
+    """
 
     name: str
     ok: bool | None
     text: str
+    promise: str = ""
 
 
 def all_well(findings: Sequence[Finding]) -> bool:
@@ -24,5 +32,6 @@ def all_well(findings: Sequence[Finding]) -> bool:
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """A line a finding."""
-    width = max(len(finding.name) for finding in findings)
-    return [f"{_WORDS[one.ok]}  {one.name:<{width}}  {one.text}" for one in findings]
+    names = [f"{one.promise:<3} {one.name}" if one.promise else one.name for one in findings]
+    width = max(map(len, names), default=0)
+    return [f"{_WORDS[one.ok]}  {name:<{width}}  {one.text}" for one, name in zip(findings, names, strict=True)]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import filecmp
+import hashlib
+import shlex
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,6 +25,9 @@ from arriero.journal.reader import JournalReader
 from arriero.outputs.join import join
 from arriero.outputs.partial import partial_path
 
+OTHERS = 0o077
+"""Permission bits of group and others."""
+
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What was checked and whether all of it holds."""
@@ -34,7 +41,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(output: str, journal: str | None) -> Verification:
-    """Check the journal in itself, against the input (P8), and the output against both (P5).
+    """Check the journal in itself, against the input, and the output against both; ``docs/promises.md`` has the promises.
 
     While a batch runs, and after a process that was killed, there is no output to compare.
 
@@ -47,10 +54,33 @@ def verify(output: str, journal: str | None) -> Verification:
     """
     path = journal_path(output, journal)
     with JournalReader(path) as reader:
-        promises = [Finding(name=one.name, ok=one.ok, text=one.text) for one in check(reader)]
-    promises.append(_input(output, path))
-    promises.append(_output(output, path))
+        promises = [Finding(**one._asdict()) for one in check(reader)]
+        promises.append(_owner(reader))
+    promises += [_private(output, path), _input(output, path), _output(output, path)]
     return Verification(ok=all_well(promises), promises=tuple(promises))
+
+
+def _owner(reader: JournalReader) -> Finding:
+    """No two processes wrote at the same time, as far as the wall clock tells."""
+    sessions = reader.sessions()
+    ended = [one.ended_wall_s or one.started_wall_s for one in sessions]
+    overlap = any(later.started_wall_s < end for later, end in zip(sessions[1:], ended, strict=False))
+    killed = sum(one.ended_wall_s is None for one in sessions) - (holder(reader.path) is not None)
+    text = f"{len(sessions):,} processes wrote, one after another; {killed:,} did not end by themselves"
+    if overlap:
+        text = "a process seems to have begun before another had ended: the wall clock was set, or two wrote at once"
+    return Finding(promise="P9", name="owner", ok=None if overlap else True, text=text)
+
+
+def _private(output: str, path: str) -> Finding:
+    """The files of the batch are for their owner only."""
+    files = [Path(path + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
+    with suppress(ArrieroError):  # a stream has no output; what else is wrong is said of the input
+        named = output_paths(output, resume_settings(output, path).output_format)
+        files += [file for name in named for file in (name, partial_path(name))]
+    shared = [str(file) for file in files if file.exists() and file.stat().st_mode & OTHERS]
+    text = f"others may read: chmod go= {shlex.join(shared)}" if shared else "the files are for their owner only"
+    return Finding(promise="P12", name="private", ok=None if shared else True, text=text)
 
 
 def _input(output: str, path: str) -> Finding:
@@ -60,8 +90,10 @@ def _input(output: str, path: str) -> Finding:
         with JournalReader(path) as reader:
             rows = sum(1 for _ in join(stored_source(settings).rows(), reader.results(BATCH)))
     except ArrieroError as error:
-        return Finding(name="input", ok=False, text=error.message)
-    return Finding(name="input", ok=True, text=f"{rows:,} answered rows are in {settings.input}, unchanged")
+        return Finding(promise="P8", name="input", ok=False, text=error.message)
+    return Finding(
+        promise="P8", name="input", ok=True, text=f"{rows:,} answered rows are in {settings.input}, unchanged"
+    )
 
 
 def _output(output: str, path: str) -> Finding:
@@ -74,8 +106,8 @@ def _output(output: str, path: str) -> Finding:
         complete = status is BatchStatus.FINISHED
         if held or status is BatchStatus.RUNNING:
             return _unwritten(held=held)
-        if settings.unordered or settings.output == "-":
-            return Finding(name="output", ok=True, text="has the order in which results came; not compared")
+        if settings.output == "-":
+            return Finding(promise="P5", name="output", ok=None, text="went to standard output: nothing to compare")
         with tempfile.TemporaryDirectory(prefix="arriero-verify-") as folder:
             again = structs.replace(settings, output=str(Path(folder) / Path(output).name))
             write_output(again, stored_source(settings), complete=True)
@@ -87,21 +119,44 @@ def _output(output: str, path: str) -> Finding:
             wanted = [(old if complete else partial_path(old), new) for old, new in pairs]
             if not complete and not any(old.exists() for old, _ in wanted):
                 return _unwritten(held=False)
-            return _compare(wanted)
+            return _compare(wanted, _same_lines if settings.unordered else _same_bytes)
     except ArrieroError as error:
-        return Finding(name="output", ok=False, text=error.message)
+        return Finding(promise="P5", name="output", ok=False, text=error.message)
 
 
 def _unwritten(*, held: bool) -> Finding:
     text = "not written yet: it is written when the batch ends"
-    return Finding(name="output", ok=None, text=text if held else f"{text}; run the same command again")
+    return Finding(promise="P5", name="output", ok=None, text=text if held else f"{text}; run the same command again")
 
 
-def _compare(pairs: list[tuple[Path, Path]]) -> Finding:
+def _compare(pairs: list[tuple[Path, Path]], same: Callable[[Path, Path], bool]) -> Finding:
     for old, new in pairs:
+        wrong = ""
         if not old.exists():
-            return Finding(name="output", ok=False, text=f"{old} is missing; run the same command again to write it")
-        if not filecmp.cmp(old, new, shallow=False):
-            return Finding(name="output", ok=False, text=f"{old} differs from what the journal and the input give")
+            wrong = f"{old} is missing; run the same command again to write it"
+        elif not same(old, new):
+            wrong = f"{old} differs from what the journal and the input give"
+        if wrong:
+            return Finding(promise="P5", name="output", ok=False, text=wrong)
     names = ", ".join(str(old) for old, _ in pairs)
-    return Finding(name="output", ok=True, text=f"{names}: exactly what the journal and the input give")
+    text = f"{names}: exactly what the journal and the input give"
+    return Finding(promise="P5", name="output", ok=True, text=text)
+
+
+def _same_bytes(old: Path, new: Path) -> bool:
+    return filecmp.cmp(old, new, shallow=False)
+
+
+def _same_lines(old: Path, new: Path) -> bool:
+    """Whether two files hold the same lines as often, in whatever order; memory does not grow with them."""
+    return _sum_of_lines(old) == _sum_of_lines(new)
+
+
+def _sum_of_lines(file: Path) -> tuple[int, int]:
+    """How many lines, and the sum of their hashes: the same for every order."""
+    lines = total = 0
+    with file.open("rb") as opened:
+        for line in opened:
+            lines += 1
+            total += int.from_bytes(hashlib.blake2b(line, digest_size=16).digest(), "big")
+    return lines, total

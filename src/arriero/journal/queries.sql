@@ -244,3 +244,22 @@ WHERE kind IS NOT NULL AND kind NOT IN (SELECT value FROM json_each(?));
 SELECT count(*) FROM history AS h JOIN batch AS b USING (batch)
 LEFT JOIN finished AS f ON f.batch = h.batch AND f.position = h.position
 WHERE h.round >= b.round OR f.round <= h.round;
+
+-- name: check_attempts
+-- Attempts that are named twice, that failed and yet gave the answer, or that belong to no session.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM answer WHERE attempt > 0 GROUP BY session, attempt HAVING count(*) > 1))
+    + (SELECT count(*) FROM (SELECT 1 FROM attempt GROUP BY session, attempt HAVING count(*) > 1))
+    + (SELECT count(*) FROM finished AS f JOIN answer AS a ON a.answer = f.answer
+       JOIN attempt AS t ON t.session = a.session AND t.attempt = a.attempt WHERE f.kind IS NULL)
+    + (SELECT count(*) FROM finished AS f JOIN answer AS a ON a.answer = f.answer WHERE f.kind IS NULL AND a.attempt = 0)
+    + (SELECT count(*) FROM (SELECT session FROM answer UNION ALL SELECT session FROM attempt)
+       WHERE session NOT IN (SELECT session FROM session));
+
+-- name: check_charged
+-- Rows that were charged more attempts in a round than a number.
+SELECT count(*) FROM (SELECT 1 FROM attempt WHERE charged = 1 GROUP BY batch, round, position HAVING count(*) > ?);
+
+-- name: check_instances
+-- Ends and attempts at an instance that is not in a JSON list of names.
+SELECT count(*) FROM (SELECT instance FROM answer UNION ALL SELECT instance FROM attempt)
+WHERE instance <> '' AND instance NOT IN (SELECT value FROM json_each(?));
