@@ -24,7 +24,7 @@ class ArrieroError(Exception):
     Attributes:
         message: What is wrong, where and why; one sentence or a few lines.
         hint: The next command or change that helps; empty if there is none.
-        exit_code: Exit status of the command line (``docs/promises.md``).
+        exit_code: Exit status of the command line (``docs/reliability.md``).
     """
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""Retry: the table of kinds in docs/promises.md, a row a test."""
+"""Retry: the table of kinds in docs/reliability.md, a row a test."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from arriero.backends.wire import HttpReply
 from arriero.core.outcome import Failure, FailureKind
 
 RETRY_AFTER_S = 300.0
-"""What a server may ask us to wait at most, in seconds (``docs/promises.md``)."""
+"""What a server may ask us to wait at most, in seconds (``docs/reliability.md``)."""
 
 _ANSWERED = range(200, 300)
 _REDIRECTED = range(300, 400)

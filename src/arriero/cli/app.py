@@ -89,7 +89,7 @@ def start(argv: Sequence[str]) -> int:
         argv: The arguments, without the program's name.
 
     Returns:
-        The exit status, as ``docs/promises.md`` lists them.
+        The exit status, as ``docs/reliability.md`` lists them.
     """
     tolerate_any_encoding()
     form = form_of(argv, os.environ)

@@ -41,7 +41,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(output: str, journal: str | None) -> Verification:
-    """Check the journal in itself, against the input, and the output against both; ``docs/promises.md`` has the promises.
+    """Check the journal in itself, against the input, and the output against both; ``docs/reliability.md`` has the promises.
 
     While a batch runs, and after a process that was killed, there is no output to compare.
 

@@ -24,7 +24,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What ``run`` tells at its end.
 
     Attributes:
-        exit_code: As ``docs/promises.md`` lists them.
+        exit_code: As ``docs/reliability.md`` lists them.
         reason: Why it ended before its time; ``""`` if it did not.
         written: Files that hold the results.
         resume: The command that goes on, as words; empty if there is nothing to go on with.

@@ -13,7 +13,7 @@ from arriero.core.queue import Open
 from arriero.core.request import Attempt
 
 CRASHES_MOST = 3
-"""A request under which that many model processes went down is quarantined as ``poison`` (``docs/promises.md``)."""
+"""A request under which that many model processes went down is quarantined as ``poison`` (``docs/reliability.md``)."""
 
 
 FORGIVEN_MOST = 10

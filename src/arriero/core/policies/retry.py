@@ -62,7 +62,7 @@ def retry(
     repeated_before: bool,
     random: Random,
 ) -> float | None:
-    """Decide what follows a failed attempt (the table of kinds in ``docs/promises.md``).
+    """Decide what follows a failed attempt (the table of kinds in ``docs/reliability.md``).
 
     Args:
         kind: Why the attempt failed.
