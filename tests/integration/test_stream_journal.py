@@ -15,6 +15,7 @@ from fake_ollama import Fault, Speed, answer
 from running import Fleet, fake_fleet, prompts
 
 import arriero
+from arriero.client import verify
 from arriero.errors import BindingError, ConfigError, HeldError
 from arriero.journal.reader import JournalReader
 
@@ -55,6 +56,7 @@ def test_the_same_items_are_answered_from_the_journal_and_only_new_ones_are_sent
     with JournalReader("kept.journal") as reader:
         assert [stored.position for stored in reader.results()] == list(range(30))
         assert reader.batch().status == "finished"
+    assert verify("none.json", "kept.journal").ok
 
 
 def test_a_failure_is_kept_like_an_answer() -> None:

@@ -18,10 +18,11 @@ from arriero.client.finding import Finding, all_well, finding_lines
 from arriero.client.reading import journal_path, resume_settings, stored_source
 from arriero.config.formats import output_paths
 from arriero.core.batch import BatchStatus
-from arriero.errors import ArrieroError
+from arriero.errors import ArrieroError, ConfigError
 from arriero.journal.check import check
 from arriero.journal.lock import holder
 from arriero.journal.reader import JournalReader
+from arriero.monitor.words import plural
 from arriero.outputs.join import join
 from arriero.outputs.partial import partial_path
 
@@ -66,7 +67,7 @@ def _owner(reader: JournalReader) -> Finding:
     ended = [one.ended_wall_s or one.started_wall_s for one in sessions]
     overlap = any(later.started_wall_s < end for later, end in zip(sessions[1:], ended, strict=False))
     killed = sum(one.ended_wall_s is None for one in sessions) - (holder(reader.path) is not None)
-    text = f"{len(sessions):,} processes wrote, one after another; {killed:,} did not end by themselves"
+    text = f"{plural(len(sessions), 'process', 'processes')}, one after another, {killed:,} killed"
     if overlap:
         text = "a process seems to have begun before another had ended: the wall clock was set, or two wrote at once"
     return Finding(promise="P9", name="owner", ok=None if overlap else True, text=text)
@@ -89,6 +90,8 @@ def _input(output: str, path: str) -> Finding:
         settings = resume_settings(output, path)
         with JournalReader(path) as reader:
             rows = sum(1 for _ in join(stored_source(settings).rows(), reader.results(BATCH)))
+    except ConfigError as error:  # of a stream: only its program has the items
+        return Finding(promise="P8", name="input", ok=None, text=error.message)
     except ArrieroError as error:
         return Finding(promise="P8", name="input", ok=False, text=error.message)
     return Finding(
@@ -120,6 +123,8 @@ def _output(output: str, path: str) -> Finding:
             if not complete and not any(old.exists() for old, _ in wanted):
                 return _unwritten(held=False)
             return _compare(wanted, _same_lines if settings.unordered else _same_bytes)
+    except ConfigError:
+        return Finding(promise="P5", name="output", ok=None, text="a stream has none")
     except ArrieroError as error:
         return Finding(promise="P5", name="output", ok=False, text=error.message)
 
