@@ -266,3 +266,21 @@ def test_an_integer_id_is_its_digits_whether_the_row_is_read_or_only_its_id(numb
 @pytest.mark.parametrize("value", ["true", "7.0", "1e3", "[7]", "null"])
 def test_no_other_value_is_an_id(value):
     assert own_id_of(f'{{"prompt": "a", "id": {value}}}'.encode()) is None
+
+
+@pytest.mark.parametrize("depth", [200, 201, 990])
+def test_nesting_is_a_bad_line_long_before_a_decoder_gives_up(depth):
+    text = '{"prompt":"x","a:b":' + "[" * depth + "]" * depth + "}"
+
+    assert isinstance(parse(text), Row) == (depth < 200)
+    assert isinstance(parse('{"prompt":"' + "[" * depth + '"}'), Row)
+
+
+def test_a_number_of_5000_digits_beside_a_name_with_a_colon_passes_through():
+    digits = "9" * 5000
+
+    assert bytes(parse(f'{{"prompt":"x","a:b":{digits}}}').extra) == f'{{"a:b":{digits}}}'.encode()
+
+
+def test_an_option_that_stands_twice_is_a_bad_line():
+    assert parse('{"prompt":"x","options":{"seed":1,"seed":2}}').reason == "the name 'seed' stands twice"

@@ -69,6 +69,18 @@ def answer_format(fields: Body) -> msgspec.Raw | None:
     return fields["format"].copy()
 
 
+def option_members(fields: Body) -> dict[str, Any] | None:
+    """The row's own options; None if it has none.
+
+    Raises:
+        BadLineError: If they are no object, or one stands twice in it.
+    """
+    found = typed(fields, "options", _object)
+    if found is not None:
+        members(fields["options"], field="options")
+    return found
+
+
 def _take(name: str, decoder: msgspec.json.Decoder[Any]) -> Take:
     def take(wanted: Wanted, body: Body) -> None:
         wanted[name] = typed(body, name, decoder)
@@ -141,7 +153,7 @@ def _effort(wanted: Wanted, body: Body) -> None:
 
 
 def _ollama_options(wanted: Wanted, body: Body) -> None:
-    wanted["options"] |= typed(body, "options", _object) or {}
+    wanted["options"] |= option_members(body) or {}
 
 
 _SAMPLING = {

@@ -11,9 +11,9 @@ import msgspec
 
 from arriero.core.outcome import Failure
 from arriero.inputs.batch_line import batch_line
-from arriero.inputs.body import answer_format, most_tokens
+from arriero.inputs.body import answer_format, most_tokens, option_members
 from arriero.inputs.lines import Line
-from arriero.inputs.members import is_null, listed, members, typed
+from arriero.inputs.members import is_null, listed, members, nested_too_deep, typed
 from arriero.inputs.row import KNOWN_FIELDS, BadLineError, BadRow, Row
 from arriero.inputs.turns import RefusedError, images, turns
 from arriero.inputs.txt import HAS_NUL, NOT_UTF8, bad_row, column_of
@@ -23,7 +23,6 @@ ID_CHARS_MAX = 64 * 1024
 _string = msgspec.json.Decoder(str)
 _integer = msgspec.json.Decoder(int)
 _number = msgspec.json.Decoder(float)
-_object = msgspec.json.Decoder(dict[str, Any])
 _INTEGER = re.compile(rb"-?\d{1,100}")
 
 
@@ -54,6 +53,8 @@ def parse_json(position: int, line: Line, *, templated: bool = False) -> Row | B
         return bad_row(position, line, column_of(text, error.start), NOT_UTF8)
     if b"\0" in text:
         return bad_row(position, line, column_of(text, text.index(0)), HAS_NUL)
+    if nested_too_deep(text):
+        return bad_row(position, line, 1, "JSON nested too deep")
     try:
         return _row(position, line, templated=templated)
     except BadLineError as error:
@@ -165,7 +166,7 @@ def _timeout_s(fields: Mapping[str, msgspec.Raw]) -> float | None:
 _OPTIONAL: dict[str, Callable[[Mapping[str, msgspec.Raw]], object]] = {
     "model": lambda fields: typed(fields, "model", _string) or None,
     "system": lambda fields: typed(fields, "system", _string),
-    "options": lambda fields: typed(fields, "options", _object),
+    "options": option_members,
     "format": answer_format,
     "images": images,
     "max_tokens": lambda fields: most_tokens(fields, "max_tokens"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -13,6 +14,10 @@ from arriero.inputs.row import BadLineError
 _T = TypeVar("_T")
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+NESTED_MOST = 200
+"""Objects and arrays inside each other; decoders give up at about 1,000, sooner where the stack is deep already."""
 
 
 def members(text: bytes | msgspec.Raw, *, field: str = "") -> dict[str, msgspec.Raw]:
@@ -49,6 +54,18 @@ def members(text: bytes | msgspec.Raw, *, field: str = "") -> dict[str, msgspec.
     if outside:
         _refuse_repeated(bytes(text), field)
     return found
+
+
+def nested_too_deep(text: bytes) -> bool:
+    """Whether a line of JSON has more than ``NESTED_MOST`` objects and arrays inside each other."""
+    if text.count(b"[") + text.count(b"{") <= NESTED_MOST:
+        return False
+    depth = 0
+    for bracket in re.findall(rb"[\[{}\]]", _TEXTS.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > NESTED_MOST:
+            return True
+    return False
 
 
 def typed(members_: Mapping[str, msgspec.Raw], name: str, decoder: msgspec.json.Decoder[_T]) -> _T | None:
@@ -96,7 +113,8 @@ def _refuse_repeated(text: bytes, field: str) -> None:
     def remember(pairs: list[tuple[str, object]]) -> None:
         outermost[:] = pairs
 
-    json.JSONDecoder(object_pairs_hook=remember).decode(text.decode())
+    # Numbers stay text: Python refuses to make an int of 4,300 digits or more.
+    json.JSONDecoder(object_pairs_hook=remember, parse_int=str, parse_float=str).decode(text.decode())
     names = [name for name, _ in outermost]
     for name in names:
         if names.count(name) > 1:
