@@ -70,3 +70,11 @@ def test_a_file_that_is_no_toml_is_refused_with_its_place(tmp_path, content, mes
 
     with pytest.raises(ConfigError, match=message):
         read_document(tmp_path / "f.toml", "f.toml")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000 + "]" * 5000])
+def test_a_number_or_a_nesting_that_python_cannot_hold_is_refused_with_the_file(tmp_path, value):
+    (tmp_path / "fleet.toml").write_text(f"a = {value}")
+
+    with pytest.raises(ConfigError, match=r"fleet\.toml: no valid TOML"):
+        read_document(tmp_path / "fleet.toml", "fleet.toml")

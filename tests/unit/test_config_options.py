@@ -57,3 +57,9 @@ def test_an_unknown_option_passes_with_a_warning_that_names_the_likely_one():
     assert checked_option("temprature", 0) == 0
     assert "did you mean `temperature`?" in option_warnings({"temprature": 0, "top_k": 1})[0]
     assert "did you mean `num_predict`?" in option_warnings({"max_tokens": 10})[0]
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, '"\udc80"'])
+def test_an_option_that_no_json_can_hold_is_refused_by_its_name(value):
+    with pytest.raises(ConfigError, match="option seed: "):
+        parse_option(f"seed={value}")

@@ -74,6 +74,9 @@ def read_document(path: Path, name: str, root: tuple[str, ...] = ()) -> Document
         raise ConfigError(f"{name}: not valid UTF-8 (byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_message(name, str(error), text)) from None
+    except (ValueError, RecursionError):
+        # What tomllib lets through: Python makes no int of 4,300 digits or more, and no list in 1,000 lists.
+        raise ConfigError(f"{name}: no valid TOML: a number too long, or values nested too deep") from None
     for key in root:
         tables = tables.get(key) if isinstance(tables, dict) else None
     if not isinstance(tables, dict):

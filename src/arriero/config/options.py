@@ -86,6 +86,10 @@ def parse_option(text: str) -> tuple[str, object]:
         raise ConfigError(f"`{text}` is no option", hint="form: key=value, such as temperature=0 or 'stop=[\"END\"]'")
     try:
         return name.strip(), msgspec.json.decode(value)
+    except RecursionError:
+        raise ConfigError(f"option {name.strip()}: JSON nested too deep") from None
+    except UnicodeEncodeError:
+        raise ConfigError(f"option {name.strip()}: not UTF-8") from None
     except msgspec.DecodeError:
         return name.strip(), value
 
