@@ -51,3 +51,8 @@ def test_any_other_error_budget_is_refused_with_the_forms(text):
         error_budget(text)
 
     assert "500" in error.value.hint or "all requests" in error.value.message
+
+
+@pytest.mark.parametrize("text", ["12.345678%", "0.000001%", "100%"])
+def test_a_share_is_shown_with_all_its_digits(text):
+    assert budget_text(error_budget(text)) == text

@@ -51,3 +51,7 @@ def test_counts_take_k_and_m():
 def test_what_is_no_count_is_refused(text):
     with pytest.raises(ConfigError):
         count(text)
+
+
+def test_a_size_is_exact_beyond_what_a_float_holds():
+    assert size_bytes("90071992.54740993GB") == 90071992547409930

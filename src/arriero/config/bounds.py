@@ -70,4 +70,6 @@ def budget_text(budget: ErrorBudget | None) -> str:
     """The budget in a form that ``error_budget`` reads; ``none`` for no bound."""
     if budget is None:
         return "none"
-    return str(budget.count) if budget.fraction is None else f"{budget.fraction * 100:g}%"
+    if budget.fraction is None:
+        return str(budget.count)
+    return f"{budget.fraction * 100:.6f}".rstrip("0").rstrip(".") + "%"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from itertools import pairwise
 
 from arriero.errors import ConfigError
@@ -61,8 +62,8 @@ def size_bytes(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None or match[2].lower() not in _BYTES:
         raise ConfigError(f"`{text}` is no size", hint=SIZE_FORMS)
-    exact = float(match[1]) * _BYTES[match[2].lower()]
-    if not exact.is_integer():
+    exact = Fraction(match[1]) * _BYTES[match[2].lower()]
+    if exact.denominator != 1:
         raise ConfigError(f"`{text}` is no whole number of bytes", hint=SIZE_FORMS)
     return int(exact)
 
