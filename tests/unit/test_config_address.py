@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arriero.config.address import Address, address
+from arriero.config.ollama_host import ollama_host
 from arriero.errors import ConfigError
 
 
@@ -90,3 +91,11 @@ def test_a_normalised_url_is_its_own_normal_form(scheme, host, port, path):
 
     assert address(first.url).url == first.url
     assert first.name == first.url.split("://")[1]
+
+
+@pytest.mark.parametrize("text", ["http:/user:s3cret@host", "user:s3cret/@host", "ftp://user:s3cret@host"])
+def test_a_password_is_not_repeated_where_the_address_is_wrong_too(text):
+    for read in (address, ollama_host):
+        with pytest.raises(ConfigError) as error:
+            read(text)
+        assert "s3cret" not in str(error.value)

@@ -36,6 +36,7 @@ HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z]{2,5})?", fullmatch=True).fi
         ("1.2.3.4:garbage", "http://1.2.3.4:11434"),
         ("http://1.2.3.4:garbage", "http://1.2.3.4:80"),
         ("1.2.3.4:", "http://1.2.3.4:11434"),
+        ("1.2.3.4:0000000000080", "http://1.2.3.4:80"),
     ],
 )
 def test_ollama_host_means_what_it_means_to_ollama(value, url):

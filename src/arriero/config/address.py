@@ -56,7 +56,7 @@ def address(text: str) -> Address:
     if not separator:
         scheme, rest = "http", word
     host_port, slash, path = rest.partition("/")
-    if "@" in host_port:
+    if "@" in (host_port if separator else rest):  # also behind a slash: http:/user:password@host
         raise ConfigError(
             "credentials in a URL are not taken: they end in logs and process lists",
             hint='put the key into an environment variable and name it in the fleet file: api_key_env = "…"',
@@ -113,7 +113,7 @@ def split_host_port(text: str) -> tuple[str, str] | None:
 
 def port_number(text: str) -> int | None:
     """A TCP port, 0 included; None if the text is none."""
-    return int(text) if re.fullmatch(r"[+-]?\d{1,9}", text, re.ASCII) and 0 <= int(text) <= 65535 else None  # noqa: PLR2004
+    return int(text) if re.fullmatch(r"[+-]?0*\d{1,9}", text, re.ASCII) and 0 <= int(text) <= 65535 else None  # noqa: PLR2004
 
 
 def _api_path(path: str) -> tuple[str, str, BackendName]:

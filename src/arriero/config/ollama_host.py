@@ -28,11 +28,11 @@ def ollama_host(value: str) -> Address | None:
     if not separator:
         scheme, rest = ("https", "ollama.com:443") if word == "ollama.com" else ("http", word)
     default = PORTS.get(scheme, OLLAMA_PORT) if separator else OLLAMA_PORT
+    host_port, slash, path = rest.partition("/")
+    if "@" in (host_port if separator else rest):  # also behind a slash: http:/user:password@host
+        raise ConfigError("credentials in OLLAMA_HOST are not taken; Ollama's own client cannot use them either")
     if scheme.lower() not in PORTS:
         raise ConfigError(f"`{word}` is neither http:// nor https://")
-    host_port, slash, path = rest.partition("/")
-    if "@" in host_port:
-        raise ConfigError("credentials in OLLAMA_HOST are not taken; Ollama's own client cannot use them either")
     host, port = split_host_port(host_port) or (_bare_host(host_port), str(default))
     number = port_number(port)
     return assemble(scheme.lower(), host, default if number is None else number, slash + path, written=word)
