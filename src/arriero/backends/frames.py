@@ -82,6 +82,8 @@ def _events(body: bytes) -> Frames:
         return _lines(body)
     cut = body[len(b"data:") :].replace(_NEXT, b"\n")
     objects = cut.removesuffix(_DONE)
+    if len(objects) < len(cut) and objects.strip() and not objects[-2:].rstrip(b" ").endswith(b"\n"):
+        return _lines(body)  # [DONE] behind an object on one line ends nothing
     return Frames(objects, events=True, ended=len(objects) < len(cut))
 
 
@@ -94,8 +96,10 @@ def _lines(body: bytes) -> Frames:
             continue
         if ended:
             return Frames(b"", trouble="bytes after [DONE]")
-        name, _, value = line.partition(b":")
+        name, colon, value = line.partition(b":")
         value = value.strip()
+        if not colon:  # such as `data`, torn from its value: the rest would pass for a comment
+            return Frames(b"", trouble="neither JSON nor server-sent events")
         if name == b"data" and value == _DONE:
             ended = True
         elif name == b"data":
