@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     rb'"(?:content|response|thinking)"\s*:\s*"[^"]'  # quotes inside a JSON text are escaped, so only keys match
     rb'|"tool_calls"\s*:\s*\[\s*[^\]\s]'
 )
-_TOKEN_TAIL = re.compile(rb'[^{\n]*[^":\s]"\s*\}?\s*,\s*"done"\s*:\s*false')
+_TOKEN_TAIL = re.compile(rb'[^{\n]*[^":\s]"\s*(?:\}\s*)?,\s*"done"\s*:\s*false')
 """The rest of a line whose beginning came in the piece before."""
 
 _OWN = frozenset((*RUNNER_OPTIONS, "num_predict", "truncate", "think"))
