@@ -290,9 +290,9 @@ def test_an_embedding_is_a_success_with_its_vector():
     assert judged(b'{"model":"m","data":[{"embedding":"pEL6vA=="}]}', content).kind is FailureKind.BAD_REPLY
 
 
-@pytest.mark.parametrize("damage", [(b"\n\ndata: [DONE]", b"[DONE]"), (b"data: {", b"data\r: {")])
+@pytest.mark.parametrize("damage", [(b"\n\ndata: [DONE]", b"[DONE]"), (b"\n\ndata: {", b"\n\ndata\r: {")])
 def test_an_end_or_a_piece_that_was_torn_from_its_line_is_no_success(damage):
-    stream = PIECE + STOP + DONE
+    stream = PIECE + PIECE + STOP + DONE
 
     assert isinstance(judged(stream), Success)
     assert judged(stream.replace(*damage, 1)).kind is FailureKind.BAD_REPLY
