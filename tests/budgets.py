@@ -8,7 +8,15 @@ from pathlib import PurePosixPath
 
 import pytest
 
-BUDGETS_S = {"unit": 30, "simulation": 150, "conformance": 30, "integration": 150, "live": 90, "planted": 30}
+BUDGETS_S = {
+    "unit": 30,
+    "simulation": 150,
+    "conformance": 30,
+    "integration": 150,
+    "live": 90,
+    "planted": 30,
+    "fuzz": 20,
+}
 """Seconds a folder may take on 2 cores; together under 8 minutes."""
 
 NOISE = 2.0
