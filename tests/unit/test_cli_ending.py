@@ -10,10 +10,12 @@ import pytest
 from arriero.cli.ending import fail, form_of, tell_bug
 from arriero.errors import ConfigError, FleetError, HeldError
 
+PROMPT = "canary: a prompt"
+
 
 def broken() -> ValueError:
     try:
-        int("canary: a prompt")
+        int(PROMPT)
     except ValueError as error:
         return error
     raise AssertionError
@@ -65,7 +67,9 @@ def test_a_bug_is_one_line_and_a_file_that_only_its_owner_reads(capsys, tmp_path
     assert "this is a bug" in err
     assert str(path) in err
     assert "canary" not in err
-    assert "canary" in path.read_text()
+    assert "canary" not in path.read_text()
+    assert path.read_text().endswith("builtins.ValueError\n")
+    assert ", in broken\n" in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

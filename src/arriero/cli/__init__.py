@@ -13,8 +13,8 @@ def main() -> None:
 
         print(f"arriero {__version__}")
         return
+    from arriero.cli import ending  # noqa: PLC0415
     from arriero.cli.app import start  # noqa: PLC0415
-    from arriero.cli.ending import tell_bug  # noqa: PLC0415
 
-    sys.excepthook = tell_bug
+    ending.keep_quiet()
     sys.exit(start(sys.argv[1:]))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +20,7 @@ import click
 
 from arriero.cli.command import not_in_this_version
 from arriero.cli.terminal import say, say_event
-from arriero.config.folders import state_folder
+from arriero.config.folders import make_private, state_folder
 from arriero.errors import ArrieroError
 
 LATER_FLAGS = ("--broker", "--hedge", "--length-groups", "--schema", "--color", "--serve")
@@ -83,11 +85,23 @@ def end_quietly() -> int:
     return BROKEN_PIPE_EXIT
 
 
+def keep_quiet() -> None:
+    """Let no bug tell a prompt, an answer or a key: not in a traceback of any thread, not in a dump of the memory.
+
+    A process that this one starts inherits that there is no dump.
+    """
+    sys.excepthook = tell_bug
+    threading.excepthook = lambda said: _tell_caught(said.exc_value)
+    sys.unraisablehook = lambda said: _tell_caught(said.exc_value)
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+
+
 def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Tell of an unexpected exception in one line; ``sys.excepthook``, after which Python exits with 1.
 
-    The exception's own text may hold a prompt or an answer, so that only its type is shown; the text stands in the
-    file, which nobody else can read.
+    The exception's own text may hold a prompt, an answer or a key, so that only its type is told, in the file too,
+    which is made to be sent to others.
     """
     if not issubclass(kind, Exception):
         sys.__excepthook__(kind, error, trace)
@@ -95,6 +109,11 @@ def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackTy
     path = _write_traceback(error)
     hint = f"the traceback is in {path}; please report it" if path else "its traceback could not be written anywhere"
     _tell("bug", f"unexpected {kind.__name__}: this is a bug", hint, form=form_of(sys.argv[1:], os.environ))
+
+
+def _tell_caught(error: BaseException | None) -> None:
+    if error is not None:
+        tell_bug(type(error), error, error.__traceback__)
 
 
 def _tell(kind: str, message: str, hint: str, *, form: Form) -> None:
@@ -116,10 +135,24 @@ def _write_traceback(error: BaseException) -> Path | None:
         return None
     path = folder / f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        make_private(folder)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(traceback.format_exception(error))
+            file.writelines(_places(error))
     except OSError:
         return None
     return path
+
+
+def _places(error: BaseException) -> Iterator[str]:
+    """Types and places of an exception and of those behind it, without a word of their texts."""
+    behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if behind is not None:
+        yield from _places(behind)
+        yield "\nthen:\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield "\none of them:\n"
+            yield from _places(one)

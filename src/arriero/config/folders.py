@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+PRIVATE = 0o700
+"""The mode that the specification wants for folders that are made: for their owner alone."""
 
 
 def config_file(env: Mapping[str, str]) -> Path | None:
@@ -15,6 +20,20 @@ def config_file(env: Mapping[str, str]) -> Path | None:
 def state_folder(env: Mapping[str, str]) -> Path | None:
     """What is learned and reported: ``$XDG_STATE_HOME/arriero``; None where there is no home. It may not exist."""
     return _base(env, "XDG_STATE_HOME", ".local/state")
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder and what is missing above it for their owner alone, whatever the umask says.
+
+    ``Path.mkdir`` gives its mode to the last folder only.
+
+    Raises:
+        OSError: If one cannot be made, or something else has its name.
+    """
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(mode=PRIVATE, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def _base(env: Mapping[str, str], variable: str, below_home: str) -> Path | None:

@@ -125,7 +125,7 @@ class Scan:
         except ArrieroError as error:
             self.error = error
         finally:
-            # A defect of ours must not leave the loop waiting for ever; Python prints its traceback.
+            # A defect of ours must not leave the loop waiting for ever; the hook for threads tells of it.
             if self.total is None and self.error is None and not self._stopping:
                 self.error = ArrieroError("the scan of the input ended by a defect of arriero")
             self._merge.close()
