@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from arriero.config.folders import state_folder
+from arriero.config.folders import make_private, state_folder
 from arriero.core.fleet import Fleet
 from arriero.core.instance import Instance
 from arriero.core.policies.predict import Lengths
@@ -149,7 +149,7 @@ def _sane_sizes(sizes: Sizes) -> bool:
 def _write(path: Path, file: _File) -> bool:
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as out:
             out.write(msgspec.json.encode(file))
         partial.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from arriero.errors import BindingError, InputError, StorageError
+from arriero.inputs.anew import open_anew
 from arriero.inputs.sequence import Item, line_of_item
 
 
@@ -25,16 +27,15 @@ def keep_items(items: Sequence[Item], path: str) -> None:
         StorageError: If the file cannot be written.
     """
     lines = [_line(index, item) for index, item in enumerate(items)]
-    _compare(lines, path)
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(f"{path}.partial", flags, stat.S_IRUSR | stat.S_IWUSR), "wb") as file:
+        _compare(lines, path)
+        with os.fdopen(open_anew(f"{path}.partial", os.O_WRONLY), "wb") as file:
             file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         Path(f"{path}.partial").replace(path)
     except OSError as error:
-        raise StorageError(f"{path}: the rows cannot be kept: {error.strerror}") from error
+        raise StorageError(f"{error.filename or path}: the rows cannot be kept: {error.strerror}") from error
 
 
 def _line(index: int, item: Item) -> bytes:
@@ -45,9 +46,13 @@ def _line(index: int, item: Item) -> bytes:
 
 
 def _compare(lines: Sequence[bytes], path: str) -> None:
-    if not Path(path).exists():
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
         return
-    with Path(path).open("rb") as kept:
+    with os.fdopen(file, "rb") as kept:
+        if not stat.S_ISREG(os.fstat(file).st_mode):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "not a plain file", path)
         for number, (old, new) in enumerate(zip_longest(kept, lines), 1):
             if old is not None and old != new:
                 raise BindingError(

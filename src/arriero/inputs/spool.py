@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from pathlib import Path
 
 from arriero.config.settings import InputFormat
 from arriero.errors import ArrieroError, InputError, StorageError
+from arriero.inputs.anew import open_anew
 from arriero.inputs.lines import FixedExtent
 from arriero.inputs.source import FileSource
 
@@ -169,13 +169,9 @@ def spool(stdin: int | None, path: str, input_format: InputFormat, *, templated:
     if not first:
         return _copy_of_before(stdin, path, input_format, templated=templated)
     try:
-        file = os.open(
-            path + ".partial",
-            os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW,
-            stat.S_IRUSR | stat.S_IWUSR,
-        )
+        file = open_anew(path + ".partial", os.O_RDWR | os.O_APPEND)
     except OSError as error:
-        raise StorageError(f"{path}: standard input cannot be kept: {error.strerror}") from error
+        raise StorageError(f"{path}.partial: standard input cannot be kept: {error.strerror}") from error
     source = SpoolingSource("<stdin>", input_format, file, GrowingExtent(), path=path, templated=templated)
     source.start(stdin if stdin is not None else 0, first)
     return source

@@ -45,7 +45,9 @@ def writing(path: Path) -> Iterator[apsw.Connection]:
     Raises:
         StorageError: If it cannot be made, is no journal, is damaged or is of a newer schema.
     """
-    if not place.exists(path):
+    if place.exists(path):
+        place.refuse_planted(path)
+    else:
         place.create(path)
     killed = place.side_file(path, "-wal").exists()
     with translated(path):

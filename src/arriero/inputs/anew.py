@@ -1,0 +1,30 @@
+"""Anew: a file beside the journal made for its owner alone, never written through what somebody else put there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+
+def open_anew(path: str, flags: int) -> int:
+    """Make a file (0600) in place of a plain one of the same name.
+
+    The one that is there is unlinked, not emptied: it may have another mode, another owner or a second name, and
+    whoever holds it open would read what is written. A link or a folder there is an error.
+
+    Args:
+        path: Where.
+        flags: How to open it, such as ``os.O_WRONLY``.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            Path(path).unlink()
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, stat.S_IRUSR | stat.S_IWUSR)
