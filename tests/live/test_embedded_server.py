@@ -27,8 +27,17 @@ with LocalServer(slots=1, context_tokens=512) as server:
 """
 
 
+KEY = "CANARY-KEY-27182"
+
+
 @pytest.fixture(scope="module")
 def server(local_model: Path) -> Iterator[LocalServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOME_API_KEY", KEY)
+        yield from started(local_model)
+
+
+def started(local_model: Path) -> Iterator[LocalServer]:
     with LocalServer(slots=2, context_tokens=512, threads=1, model=local_model) as running:
         yield running
 
@@ -70,6 +79,15 @@ def test_a_prompt_beyond_the_context_is_refused_with_both_sizes(server: LocalSer
 def test_it_lives_in_a_session_of_its_own_so_that_ctrl_c_does_not_reach_it(server: LocalServer) -> None:
     assert os.getsid(server.pid) == server.pid
     assert os.getsid(0) != server.pid
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="a process's environment is read from /proc")
+def test_its_command_line_and_environment_hold_no_key(server: LocalServer) -> None:
+    folder = Path(f"/proc/{server.pid}")
+
+    assert KEY not in (folder / "environ").read_text()
+    assert KEY not in (folder / "cmdline").read_text()
+    assert "PATH=" in (folder / "environ").read_text()
 
 
 def test_its_slots_are_its_limit(server: LocalServer) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -29,6 +31,8 @@ CONTEXT_TOKENS = 4096
 READY_S = 60.0
 STOP_S = 5.0
 TAIL_BYTES = 2000
+
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|_PROXY$")
 
 
 class LocalServer:
@@ -75,6 +79,7 @@ class LocalServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
+            env=without_secrets(os.environ),
             start_new_session=True,
         )
         try:
@@ -179,6 +184,11 @@ class LocalServer:
         text = self._said.read().decode(errors="replace")
         safe = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text).strip()
         return f":\n{safe}" if safe else ""
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a server that needs no key: what is named like a secret is left out."""
+    return {name: value for name, value in environ.items() if not _SECRET.search(name.upper())}
 
 
 def _cores() -> int:
