@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,7 @@ class Fault:
         contains: The prompt contains this.
         path: Only on this path; a listing path makes listings fault too.
         times: How often at most.
-        status, text, retry_after, location: For ``status`` and ``redirect``.
+        status, text, retry_after, location: For ``status`` and ``redirect``; the encoding of ``packed`` is its ``text``.
         after_tokens: For faults inside an answer.
         pause_s: Between the bytes of ``drip``.
     """
@@ -163,6 +164,12 @@ async def _gzip_bomb(reply: Reply, _fault: Fault) -> None:
     await reply.send(200, member * 200, JSON, "Content-Encoding: gzip")
 
 
+async def _packed(reply: Reply, fault: Fault) -> None:
+    """64 MB of blanks in some 64 kB; what says ``br`` is never unpacked by whoever keeps to what it asked for."""
+    pack = zlib.compress if fault.text == "deflate" else gzip.compress
+    await reply.send(200, pack(b" " * (64 << 20), 9), JSON, f"Content-Encoding: {fault.text}")
+
+
 async def _endless(reply: Reply, _fault: Fault) -> None:
     await reply.open(200, NDJSON)
     block = chunk(PIECE * 1000)
@@ -205,6 +212,7 @@ AT_ONCE: dict[str, Callable[[Reply, Fault], Awaitable[None]]] = {
     "drip": _drip,
     "drip_header": _drip_header,
     "gzip_bomb": _gzip_bomb,
+    "packed": _packed,
     "endless": _endless,
     "big_header": _big_header,
     "bad_chunk": _bad_chunk,
