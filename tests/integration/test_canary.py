@@ -159,6 +159,7 @@ MISTAKES = {
     "another system prompt": (*WORDS[:2], "-s", f"{SYSTEM} other"),
     "a key in a file": ("run", "prompts.txt", "--fleet", "key.toml"),
     "a key for a name": ("run", "prompts.txt", "--fleet", "name.toml"),
+    "a key on the command line": ("run", "prompts.txt", f"--api-key={KEY}"),
     "a password in an address": ("run", "prompts.txt", "-i", f"https://{PASSWORD}@10.0.0.1/v1"),
     "a password in a fleet file": ("run", "prompts.txt", "--fleet", "url.toml"),
     "a file that is no TOML": ("run", "prompts.txt", "--fleet", "broken.toml"),
@@ -188,6 +189,7 @@ def test_no_error_message_repeats_them(tmp_path: Path, mistake: str) -> None:
 
     assert done.code == 2, done.err
     assert "error: " in done.err
+    assert "api_key_env" in done.err or "key" not in mistake
     assert not caught(done.out + done.err)
 
 

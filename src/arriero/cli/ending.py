@@ -21,10 +21,15 @@ import click
 from arriero.cli.command import not_in_this_version
 from arriero.cli.terminal import say, say_event
 from arriero.config.folders import make_private, state_folder
-from arriero.errors import ArrieroError
+from arriero.errors import ArrieroError, ConfigError
 
 LATER_FLAGS = ("--broker", "--hedge", "--length-groups", "--schema", "--color", "--serve")
 """Flags that are planned and not built yet."""
+
+SECRET_FLAGS = ("--api-key", "--apikey", "--key", "--token", "--password", "--header")
+"""Flags that other programs have for a key."""
+
+KEY_HINT = 'export MY_KEY=… and name the variable in the [[instance]] of a fleet file: api_key_env = "MY_KEY"'
 
 SENDING = ("run", "resume", "retry")
 """Commands that know ``--display``."""
@@ -68,6 +73,9 @@ def fail_usage(error: click.ClickException, *, form: Form) -> int:
     """
     if isinstance(error, click.NoSuchOption) and error.option_name in LATER_FLAGS:
         return fail(not_in_this_version(error.option_name), form=form)
+    if isinstance(error, click.NoSuchOption) and error.option_name in SECRET_FLAGS:
+        message = f"{error.option_name}: a key on a command line is seen by every user of the machine"
+        return fail(ConfigError(message, hint=KEY_HINT), form=form)
     context = error.ctx if isinstance(error, click.UsageError) else None
     message = error.format_message()
     _tell("usage", message[:1].lower() + message[1:], f"{context.command_path} -h" if context else "", form=form)
