@@ -63,9 +63,9 @@ def test_commands_speak_to_the_configured_instances_alone(tmp_path: Path) -> Non
         )
         spoken = [watched(tmp_path, *words, env=tempting(trap)) for words in asking]
 
+    assert trap.servers[0].accepted == 0, "somebody was asked who is no instance"
     assert [done.code for done, _ in spoken] == [0, 3, 3, 0, 0]
     assert [found for _, found in spoken] == [targets(fleet)] * len(asking)
-    assert trap.servers[0].accepted == 0
 
 
 def test_reading_commands_speak_to_nobody(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_reading_commands_speak_to_nobody(tmp_path: Path) -> None:
         spoken = {words: watched(tmp_path, *words) for words in reading}
 
     assert {words: done.code for words, (done, _) in spoken.items() if done.code} == {reading[-1]: 3}
-    assert {words: found for words, (_, found) in spoken.items() if found} == {}
+    assert {words: found for words, (_, found) in spoken.items() if found} == {}, "somebody was spoken to"
 
 
 def test_a_redirect_is_not_followed_and_neither_prompt_nor_key_goes_along(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_a_redirect_is_not_followed_and_neither_prompt_nor_key_goes_along(tmp_pa
             words = ("run", "prompts.txt", "-m", "mistral:7b", "--fleet", "fleet.toml")
             done, spoken = watched(tmp_path, *words, env={"K": "k"})
 
+    assert trap.servers[0].accepted == 0, "somebody was asked who is no instance"
     assert done.code == 5, done.err
     assert "redirected" in done.err
-    assert trap.servers[0].accepted == 0
     assert spoken == targets(fleet)
 
 
@@ -123,9 +123,9 @@ def test_no_address_in_a_row_is_fetched(tmp_path: Path) -> None:
         write_rows(tmp_path, rows)
         done, spoken = watched(tmp_path, "run", "rows.jsonl", "--on-bad-line", "fail", *fleet.flags)
 
+    assert trap.servers[0].accepted == 0, "somebody was asked who is no instance"
     assert done.code == 3, done.err
     assert read_results(tmp_path)[0]["status"] == "success"
-    assert trap.servers[0].accepted == 0
     assert spoken == targets(fleet)
 
 
