@@ -23,11 +23,10 @@ ANSWERS = tuple(prompt_hash(prompt) for prompt in ASKED)
 SECRET = (PROMPT, SYSTEM, KEY, PASSWORD, TEXT, *ANSWERS)
 
 WORDS = ("run", "prompts.txt", "-s", "@system.txt", "--retries", "1")
-DEBUG = {"PYTHONDEVMODE": "1", "PYTHONASYNCIODEBUG": "1", "AIOHTTP_NO_EXTENSIONS": "0"}
+DEBUG = {"PYTHONDEVMODE": "1", "PYTHONASYNCIODEBUG": "1"}
 """Every warning and every debug log that Python and asyncio have."""
 
 ENV = {
-    **DEBUG,
     "MY_KEY": KEY,
     "HTTP_PROXY": f"http://user:{PASSWORD}@127.0.0.1:9",
     "http_proxy": f"http://user:{PASSWORD}@127.0.0.1:9",
@@ -67,7 +66,7 @@ def tables(journal: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "display", ["line", "json", *(pytest.param(one, marks=pytest.mark.slow) for one in ("log", "none"))]
+    "display", ["line", *(pytest.param(one, marks=pytest.mark.slow) for one in ("log", "json", "none"))]
 )
 def test_a_run_tells_nothing_of_them_in_any_display(tmp_path: Path, display: str) -> None:
     with fake_fleet(2, api_key=KEY, faults=list(FAULTS)) as fleet:
@@ -75,7 +74,7 @@ def test_a_run_tells_nothing_of_them_in_any_display(tmp_path: Path, display: str
         master, slave = pty.openpty()  # a line rewrites itself on a terminal only
         words = [*COMMAND, *WORDS, "--json", "--display", display]
         with subprocess.Popen(
-            words, cwd=tmp_path, env=environment(tmp_path, ENV), stdout=subprocess.PIPE, stderr=slave
+            words, cwd=tmp_path, env=environment(tmp_path, ENV | DEBUG), stdout=subprocess.PIPE, stderr=slave
         ) as process:
             os.close(slave)
             over = threading.Timer(PATIENCE_S, process.kill)
@@ -105,7 +104,7 @@ def read(master: int) -> bytes:
 def test_no_command_tells_of_them_but_results_and_errors(tmp_path: Path) -> None:
     with fake_fleet(2, api_key=KEY, faults=list(FAULTS), speed=Speed(decode_tokens_per_s=60.0)) as fleet:
         prepare(tmp_path, fleet)
-        with started(tmp_path, *WORDS, env=ENV) as running:
+        with started(tmp_path, *WORDS, env=ENV | DEBUG) as running:
             wait_committed(tmp_path, 5, running)
             heard = {"process list": process_list(running.process.pid)}
             heard["status while it runs"] = arriero(tmp_path, "status", "--json").out
@@ -166,7 +165,12 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+LONG = ("a field that is not there", "a wrong type")
+
+
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(one, marks=pytest.mark.slow) if one in LONG else one for one in MISTAKES]
+)
 def test_no_error_message_repeats_them(tmp_path: Path, mistake: str) -> None:
     with fake_fleet(2) as fleet:
         prepare(tmp_path, fleet)
@@ -217,8 +221,8 @@ main()
     [
         ("carry.write_output", 1),
         ("scan.Scan._pass", 1),
-        ("writer.Writer._write", 7),
-        ("live.Live.frame", 0),
+        pytest.param("writer.Writer._write", 7, marks=pytest.mark.slow),
+        pytest.param("live.Live.frame", 0, marks=pytest.mark.slow),
     ],
 )
 def test_a_bug_in_any_thread_tells_its_type_and_place_alone(tmp_path: Path, place: str, code: int) -> None:
@@ -228,7 +232,7 @@ def test_a_bug_in_any_thread_tells_its_type_and_place_alone(tmp_path: Path, plac
         process = subprocess.Popen(
             [sys.executable, "-", *WORDS, "--display", "log", *fleet.flags],
             cwd=tmp_path,
-            env=environment(tmp_path, {**ENV, "XDG_STATE_HOME": str(tmp_path / "bugs")}),
+            env=environment(tmp_path, {**ENV, **DEBUG, "XDG_STATE_HOME": str(tmp_path / "bugs")}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

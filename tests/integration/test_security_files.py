@@ -126,7 +126,9 @@ def keep_two(fleet: Fleet) -> str:
     return ""
 
 
-@pytest.mark.parametrize("kind", ["symlink", "hardlink", "dangling", "fifo"])
+@pytest.mark.parametrize(
+    "kind", ["symlink", "hardlink", *(pytest.param(one, marks=pytest.mark.slow) for one in ("dangling", "fifo"))]
+)
 @pytest.mark.parametrize("place", PLACES)
 def test_nothing_is_written_through_a_link_that_stands_in_the_place_of_a_file(
     tmp_path: Path, work: Path, place: str, kind: str

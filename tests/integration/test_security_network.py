@@ -75,7 +75,6 @@ def test_reading_commands_speak_to_nobody(tmp_path: Path) -> None:
         reading: Sequence[tuple[str, ...]] = (
             ("--version",),
             ("status", "--json"),
-            ("results",),
             ("errors",),
             ("verify",),
             ("config", "show", *fleet.flags),
