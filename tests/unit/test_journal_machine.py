@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from journal_rows import Ear, answered, attempt_failed, failed, opened, row_hash
+from msgspec.structs import replace
 
 from arriero.core.outcome import FailureKind
 from arriero.journal.check import check
@@ -29,16 +30,22 @@ class JournalMachine(RuleBasedStateMachine):
         self.path = self.folder / "j"
         self.ended, self.history, self.charged = {}, [], {}
         self.round = 0
+        self.attempts = 0
         self.dropped = 0
         self._open()
 
     def _open(self):
-        self.journal = opened(self.path)
+        self.journal = opened(self.path, settings=b'{"retries":99}')
         self.ear = Ear(self.journal)
         self.told = 0
 
+    def _attempt(self):
+        """No attempt has the id of another."""
+        self.attempts += 1
+        return self.attempts
+
     def _end(self, position, result, kind):
-        self.journal.record([result], [])
+        self.journal.record([replace(result, attempt=self._attempt())], [])
         if position in self.ended:
             self.dropped += 1
         else:
@@ -56,7 +63,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(position=POSITIONS, charged=st.booleans())
     def fail_an_attempt(self, position, charged):
-        self.journal.record([], [attempt_failed(position, charged=charged, round_=self.round)])
+        made = attempt_failed(position, charged=charged, round_=self.round)
+        made = replace(made, attempt=replace(made.attempt, id=self._attempt()))
+        self.journal.record([], [made])
         if charged:
             self.charged[self.round, position] = self.charged.get((self.round, position), 0) + 1
 
