@@ -144,11 +144,12 @@ async def drive(
         until = now if more_now else min(plan.wake_at, now + beat_s)
         events = await engine.wait(until)
         now = engine.now()
+        if until < inf and now - until > AWAY_S:
+            # Before what arrived meanwhile: what that sets (a probe, a pause) counts from now, and must not move.
+            scheduler.tell(Away(now - until), now)
         for event in events:
             scheduler.tell(event, now)
             observe(event, now)
-        if until < inf and now - until > AWAY_S:
-            scheduler.tell(Away(now - until), now)
 
 
 def _refill(

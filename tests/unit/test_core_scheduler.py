@@ -392,6 +392,27 @@ def test_when_we_were_away_every_deadline_moves():
     assert desk.member("a").health.probe_at == 1060.0
 
 
+def test_time_that_we_were_away_is_no_part_of_the_wait_for_an_overloaded_instance():
+    desk = Desk("a", limit=1, batch=Batch(id=1, max_wait_s=60.0))
+    desk.add(row(0))
+    desk.fail(desk.requests()[0], FailureKind.OVERLOADED)
+    desk.now += 1000.0
+    desk.tell(Away(1000.0))
+    desk.later(5.0)
+    desk.fail(desk.requests()[0], FailureKind.OVERLOADED)
+
+    assert not desk.results
+
+
+def test_what_waits_for_its_retry_still_fills_the_window():
+    desk = Desk("a", limit=1)
+    empty_bytes = desk.scheduler.room_bytes(1)
+    desk.add(row(0))
+    desk.fail(desk.requests()[0], FailureKind.BAD_REPLY)
+
+    assert desk.scheduler.room_bytes(1) == empty_bytes - row(0).size_bytes
+
+
 @pytest.mark.parametrize("first", ["a", "b"])
 def test_the_same_telling_gives_the_same_plans(first):
     def told():

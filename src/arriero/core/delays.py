@@ -15,10 +15,12 @@ class Delays:
 
     Attributes:
         units: How many, by unit; units without any are absent.
+        bytes: Bytes of their bodies, by batch; batches without any are absent.
     """
 
     def __init__(self) -> None:
         self.units: dict[Unit, int] = {}
+        self.bytes: dict[BatchId, int] = {}
         self._heap: list[tuple[float, int, Open]] = []
         self._serial = 0
 
@@ -34,7 +36,9 @@ class Delays:
         """It may be sent again from then on, in monotonic seconds."""
         self._serial += 1
         heappush(self._heap, (at, self._serial, entry))
-        self.units[entry.request.unit] = self.units.get(entry.request.unit, 0) + 1
+        request = entry.request
+        self.units[request.unit] = self.units.get(request.unit, 0) + 1
+        self.bytes[request.batch] = self.bytes.get(request.batch, 0) + request.size_bytes
 
     def due(self, now: float) -> Iterator[Open]:
         """Take those that are due."""
@@ -49,8 +53,13 @@ class Delays:
         return gone
 
     def _taken(self, entry: Open) -> Open:
-        unit = entry.request.unit
+        unit, batch = entry.request.unit, entry.request.batch
         self.units[unit] -= 1
         if not self.units[unit]:
             del self.units[unit]
+        left = self.bytes.get(batch, 0) - entry.request.size_bytes
+        if left:
+            self.bytes[batch] = left
+        else:
+            self.bytes.pop(batch, None)
         return entry

@@ -54,6 +54,13 @@ class Endings:
         for entry in self.delays.due(now):
             self._wait(entry)
 
+    def shift(self, gap_s: float) -> None:
+        """Nobody refused a request while the whole process was away: that time is no part of ``--max-wait``."""
+        runs = (run.entry for run in self._flight if run.entry is not None)
+        for entry in (*self._waiting, *self.delays, *runs):
+            if entry.overloaded_since is not None:
+                entry.overloaded_since += gap_s
+
     def ended(self, plan: Plan, event: AttemptEnded, now: float) -> None:
         """An attempt is over; a second end of it is dropped and counted."""
         running = self._flight.ended(event.attempt)
@@ -130,7 +137,7 @@ class Endings:
             self._given_back(plan, running, entry, now)
             return
         if account.cancelled and verdict.end is None:
-            verdict = Verdict(Failure(kind=FailureKind.CANCELLED), failure=verdict.failure)
+            verdict = structs.replace(verdict, end=Failure(kind=FailureKind.CANCELLED))
         if verdict.failure is not None:
             self._tell_failure(plan, running, verdict, verdict.failure, now)
         if verdict.end is not None:

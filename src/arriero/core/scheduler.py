@@ -111,15 +111,14 @@ class Scheduler:
         """How many more requests of the batch the window takes; 0 when nothing new is wanted."""
         if self._draining or self.books[batch].cancelled:
             return 0
-        queue = self._waiting[batch]
-        if queue.bytes >= queue.batch.window_bytes:
+        if not self.room_bytes(batch):
             return 0
-        return max(0, queue.batch.window_requests - self.books[batch].waiting)
+        return max(0, self.books[batch].batch.window_requests - self.books[batch].waiting)
 
     def room_bytes(self, batch: BatchId) -> int:
         """How many bytes of bodies the window takes besides."""
         queue = self._waiting[batch]
-        return max(0, queue.batch.window_bytes - queue.bytes)
+        return max(0, queue.batch.window_bytes - queue.bytes - self._endings.delays.bytes.get(batch, 0))
 
     def add(self, requests: Sequence[Request], now: float) -> None:
         """Requests wait from now on; their batch was opened before."""
@@ -232,7 +231,8 @@ class Scheduler:
         self._waiting.open(event.batch)
 
     def _batch_cancelled(self, event: BatchCancelled, now: float) -> None:
-        self._endings.cancel_batch(self._plan, event.batch, now)
+        if event.batch in self.books:  # else it has ended and was closed
+            self._endings.cancel_batch(self._plan, event.batch, now)
 
     def _batch_closed(self, event: BatchClosed, now: float) -> None:
         if event.batch in self.books:
@@ -250,6 +250,7 @@ class Scheduler:
 
     def _away(self, event: Away, now: float) -> None:
         self._outage.shift(event.gap_s)
+        self._endings.shift(event.gap_s)
         for member in self.fleet:
             member.health.shift(event.gap_s)
 

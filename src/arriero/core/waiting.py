@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from arriero.core.batch import Batch
 from arriero.core.queue import Open, Rank, UnitQueue
@@ -48,6 +49,13 @@ class Waiting:
         self.units: dict[Unit, int] = {}
         self.suspects: dict[Unit, deque[Open]] = {}
         self._endpoints: dict[Unit, str] = {}
+
+    def __iter__(self) -> Iterator[Open]:
+        for queue in self._batches.values():
+            for entries in queue.units.values():
+                yield from entries
+        for suspects in self.suspects.values():
+            yield from suspects
 
     def open(self, batch: Batch) -> None:
         """A batch begins; nothing of it waits yet."""
