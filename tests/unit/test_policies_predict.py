@@ -264,7 +264,6 @@ def test_service_time_leaves_the_wait_for_a_slot_out():
 def test_a_preload_teaches_the_load_time_and_no_speed():
     pace = Pace()
     pace.observe(answer(Usage(), Timing(latency_s=12.0, load_s=11.5), "load"), 1)
-    pace.observe(answer(Usage(), Timing(latency_s=1.0), "unload"), 1)
 
     assert pace.load_s == 11.5
     assert not pace.known

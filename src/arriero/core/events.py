@@ -190,7 +190,7 @@ class InstanceChanged(msgspec.Struct, frozen=True):
     Attributes:
         name: The instance.
         state: ``joining`` (being discovered), ``loading``, ``ok``, ``ejected``, ``paused`` (a gateway),
-            ``unusable``, ``left``.
+            ``left``.
         reason: A short text of ours (a failure kind, a missing model …).
         unit: What it holds or loads now.
         probe_in_s: Seconds to the next probe when ejected.
@@ -198,7 +198,7 @@ class InstanceChanged(msgspec.Struct, frozen=True):
     """
 
     name: str
-    state: Literal["joining", "loading", "ok", "ejected", "paused", "unusable", "left"]
+    state: Literal["joining", "loading", "ok", "ejected", "paused", "left"]
     reason: str = ""
     unit: Unit | None = None
     probe_in_s: float | None = None

@@ -12,7 +12,7 @@ from arriero.core.events import READMITTED, InstanceChanged, Noted, Notice, Upke
 from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
-from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, REQUEST_FAULTS, Failure, FailureKind, Outcome, Success
+from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, Failure, FailureKind, Outcome, Success
 from arriero.core.policies.health import ALL_PLACES
 from arriero.core.reminders import Reminders
 from arriero.core.request import CHAT, GENERATE, Attempt, Unit
@@ -254,7 +254,7 @@ class Upkeep:
             member.health.doubted(now)  # nothing is served there until it takes us: the wait is bounded
         elif kind in INSTANCE_FAULTS or kind in HARD_FAULTS or kind is FailureKind.LOST:
             self.eject(member, failure, now)
-        elif kind is FailureKind.MODEL_MISSING or kind in REQUEST_FAULTS:
+        else:
             self.refuse(member, attempt.unit or Unit(""), kind, now)
 
     def _tries_generate(self, member: Member, attempt: Attempt, kind: FailureKind) -> bool:

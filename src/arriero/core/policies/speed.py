@@ -82,8 +82,6 @@ class Pace:
         if outcome.finish_reason == "load":
             self.load_s = timing.latency_s if timing.load_s is None else timing.load_s
             return
-        if outcome.finish_reason == "unload":
-            return
         prompt, output = usage.prompt_tokens or 0, usage.output_tokens or 0
         held_s = _held_s(timing)
         self.service_s += (held_s - self.service_s) * (SERVICE_STEP if self.answers else 1.0)
