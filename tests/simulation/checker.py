@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
+
+from broken import check
+from ledger import awake_s
 
 from arriero.core.events import (
     AttemptEnded,
@@ -16,8 +20,10 @@ from arriero.core.events import (
     Notice,
 )
 from arriero.core.flight import Running
+from arriero.core.member import Member
 from arriero.core.outcome import INSTANCE_FAULTS, Failure, FailureKind, Success
 from arriero.core.request import TRANSITIONS, Attempt, AttemptId, Request, Result, State, Unit
+from arriero.drive import BEAT_S
 from arriero.simulator.feed import Key, key_of
 from arriero.simulator.run import Run
 from arriero.simulator.session import End, Session, Watch
@@ -27,6 +33,9 @@ from arriero.simulator.world import World
 SENDINGS_MOST = 400
 """A request is sent less often than this, whatever happens (P6: bounded attempts; waits double, worlds end within a day)."""
 
+LEFT_ALONE_MOST_S = 300.0
+"""No instance is left alone for longer: a server may ask for five minutes, a probe waits for one."""
+
 TURNS_MOST = 60_000
 """No world needs so many turns; one that does spins."""
 
@@ -34,8 +43,10 @@ DAY_S = 86_400.0
 """A world that takes longer makes no progress (P6)."""
 
 
-class BrokenError(AssertionError):
-    """A promise was broken."""
+def scheduler_units(session: Session) -> list[Unit]:
+    """Units of everything that waits, delayed or not."""
+    scheduler = session.scheduler
+    return [*scheduler._waiting.units, *scheduler._endings.delays.units]
 
 
 class Checker(Watch):
@@ -52,6 +63,7 @@ class Checker(Watch):
         self.sent: Counter[tuple[int, int, int]] = Counter()
         self.committed: dict[Key, Result] = {}
         self.crashed = False
+        self.served_at: dict[Unit, float] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -65,15 +77,12 @@ class Checker(Watch):
         self.turns = 0
         self.started: list[Attempt] = []
 
-    def check(self, promise: bool, words: str) -> None:
-        if not promise:
-            raise BrokenError(words)
-
     # What the run tells.
 
     def opened(self, session: Session) -> None:
         self._reset()
-        self.opened_at = session.engine.now()
+        self.opened_at = awake_s(session)
+        self.served_at.clear()
         self.charged.update(session.sink.charged)
         self.seen["refunds kept over a crash"] += self.crashed * session.sink.refunds
         self._digest("opened", session.number)
@@ -81,15 +90,15 @@ class Checker(Watch):
     def starts(self, session: Session, attempt: Attempt) -> None:
         scheduler, now = session.scheduler, session.engine.now()
         self._digest("start", now, attempt.id, attempt.instance, attempt.purpose, attempt.max_tokens)
-        self.check(not scheduler.draining, f"{attempt.purpose} started after the drain")
-        self.check(attempt.id not in self.open, f"attempt {attempt.id} started twice")
-        self.check(attempt.max_tokens > 0, "a generation without a bound runs for ever")
+        check(not scheduler.draining, f"{attempt.purpose} started after the drain")
+        check(attempt.id not in self.open, f"attempt {attempt.id} started twice")
+        check(attempt.max_tokens > 0, "a generation without a bound runs for ever")
         member = scheduler.fleet[attempt.instance]
         running = {key: one for key, one in self.open.items() if one.instance == member.name}
         self.seen[f"purpose {attempt.purpose}"] += 1
         if attempt.unit is not None:
             limit = scheduler.fleet.limit(member, attempt.unit).limit(now)
-            self.check(
+            check(
                 len(running) < limit, f"P10: {attempt.purpose} starts on {member.name} with {len(running)} of {limit}"
             )
         self.started.append(attempt)
@@ -107,29 +116,29 @@ class Checker(Watch):
         member, key = scheduler.fleet[attempt.instance], key_of(request)
         total = scheduler.fleet.total
         requests = [one for one in self.open.values() if one.request is not None]
-        self.check(total is None or len(requests) <= total, f"{len(requests)} requests in flight, -c is {total}")
-        self.check(not member.health.down(now), f"a request starts on {member.name}, which is out of use")
+        check(total is None or len(requests) <= total, f"{len(requests)} requests in flight, -c is {total}")
+        check(not member.health.down(now), f"a request starts on {member.name}, which is out of use")
         if member.backend == "ollama" and member.kind == "server":
             held = self.resident.get(member.index)
-            self.check(held == request.unit, f"a request starts on {member.name}, which does not hold its unit")
+            check(held == request.unit, f"a request starts on {member.name}, which does not hold its unit")
         failed_on = scheduler._flight._running[attempt.id].entry.failed_on
         back = member.name in failed_on and not member.alone and scheduler.fleet.others(request.unit, failed_on)
-        self.check(not back, f"{key} goes back to {member.name}, where it failed")
+        check(not back, f"{key} goes back to {member.name}, where it failed")
         closed = member.health.closed(now)
         limit = scheduler.fleet.limit(member, request.unit).limit(now)
-        self.check(len(running) + closed < limit, f"a request starts on a closed place of {member.name}")
+        check(len(running) + closed < limit, f"a request starts on a closed place of {member.name}")
         cap = member.health.cap()
-        self.check(cap is None or len(running) < cap, f"{member.name} came back too fast")
-        self.check(not member.alone or not running, f"{member.name} is kept for one suspect")
+        check(cap is None or len(running) < cap, f"{member.name} came back too fast")
+        check(not member.alone or not running, f"{member.name} is kept for one suspect")
         alike = [one for one in requests if one is not attempt and key_of(one.request) == key]
-        self.check(not alike, f"{key} runs twice at once")
-        self.check(key not in self.ended, f"{key} is sent after its end")
-        self.check(not scheduler.books[request.batch].cancelled, f"{key} is sent although its batch was cancelled")
-        self.check(key not in self.committed, f"{key} is sent although its result is kept")
+        check(not alike, f"{key} runs twice at once")
+        check(key not in self.ended, f"{key} is sent after its end")
+        check(not scheduler.books[request.batch].cancelled, f"{key} is sent although its batch was cancelled")
+        check(key not in self.committed, f"{key} is sent although its result is kept")
         if request.round and not self.sent[key]:
             self.seen[f"{State.FINISHED} -> {State.WAITING}"] += 1
         self.sent[key] += 1
-        self.check(self.sent[key] <= SENDINGS_MOST, f"{key} was sent {self.sent[key]} times")
+        check(self.sent[key] <= SENDINGS_MOST, f"{key} was sent {self.sent[key]} times")
         if key in self.landed:
             self._move(key, State.WAITING)
         self._move(key, State.RUNNING)
@@ -144,7 +153,7 @@ class Checker(Watch):
             attempt = self.open.pop(event.attempt, None)
             if attempt is not None and isinstance(event.outcome, Failure):
                 self.seen[f"{attempt.purpose} {event.outcome.kind.value}"] += 1
-                self.check(event.outcome.kind in FailureKind, "P14: a kind outside the list")
+                check(event.outcome.kind in FailureKind, "P14: a kind outside the list")
             if attempt is not None and attempt.request is not None:
                 self.landed[key_of(attempt.request)] = None
             if attempt is not None and attempt.purpose == "preload" and isinstance(event.outcome, Success):
@@ -163,8 +172,8 @@ class Checker(Watch):
         for result in results:
             key = key_of(result.request)
             self._digest("result", key, result.attempt, result.succeeded)
-            self.check(key not in self.ended, f"P1: {key} has ended twice")
-            self.check(key not in self.committed, f"P4: {key} ends although its result is kept")
+            check(key not in self.ended, f"P1: {key} has ended twice")
+            check(key not in self.committed, f"P4: {key} ends although its result is kept")
             self.ended[key] = result
             self._move(key, State.FINISHED)
             self._judge(session, result)
@@ -172,8 +181,11 @@ class Checker(Watch):
     def turned(self, session: Session) -> None:
         self.turns += 1
         now = session.engine.now()
-        self.check(self.turns < TURNS_MOST, f"{self.turns} turns: it spins")
-        self.check(now < DAY_S, f"P6: a day has passed; {self._stuck(session)}")
+        check(self.turns < TURNS_MOST, f"{self.turns} turns: it spins")
+        check(now < DAY_S, f"P6: a day has passed; {self._stuck(session)}")
+        for unit in scheduler_units(session):
+            if any(member.trusted and member.can_serve(unit) for member in session.scheduler.fleet):
+                self.served_at[unit] = awake_s(session)
         self._flight_adds_up(session)
         self._books_add_up(session)
         self._nothing_idles(session, now)
@@ -188,27 +200,31 @@ class Checker(Watch):
         self._digest("closed", end)
         self.seen[f"session {end}"] += 1
         if end != "crashed":
-            self.check(not self.open, f"{len(self.open)} attempts left in flight")
-            self.check(not session.scheduler.in_flight, "the scheduler still waits for an end")
+            check(not self.open, f"{len(self.open)} attempts left in flight")
+            check(not session.scheduler.in_flight, "the scheduler still waits for an end")
         self.crashed = end == "crashed"
         self.committed = dict(session.sink.kept)
+        if session.scheduler.stop_reason == "outage":
+            since = [self.served_at.get(unit, self.opened_at) for unit in scheduler_units(session)]
+            waited_s, most_s = awake_s(session) - min(since), session.scheduler.books.max_wait_s
+            check(waited_s >= most_s - BEAT_S, f"P6: it stopped after an outage of {waited_s:.1f} of {most_s} s")
         if end == "finished":
             for number, feed in session.feeds.items():
                 account = session.scheduler.books[number]
-                self.check(account.open == 0, f"batch {number} has {account.open} open requests at its end")
-                self.check(account.cancelled or feed.ended, f"batch {number} has rows left that nobody asked for")
+                check(account.open == 0, f"batch {number} has {account.open} open requests at its end")
+                check(account.cancelled or feed.ended, f"batch {number} has rows left that nobody asked for")
 
     def over(self, run: Run) -> None:
         """The world has come to its end: every row has, too, and no server holds anything."""
         for host in run.hosts.values():
-            self.check(not host.holds, f"{host.spec.name} still holds {host.holds}")
-        self.check(not run.sink.doubled, f"P4: told twice: {run.sink.doubled[:3]}")
+            check(not host.holds, f"{host.spec.name} still holds {host.holds}")
+        check(not run.sink.doubled, f"P4: told twice: {run.sink.doubled[:3]}")
         for batch in self.world.batches:
             if batch.batch.id in run.cancelled:
                 continue
             for row in batch.rows:
                 key = key_of(row.request if isinstance(row, Result) else row)
-                self.check(key in run.sink.kept, f"P1: {key} has no result")
+                check(key in run.sink.kept, f"P1: {key} has no result")
 
     def _running(self) -> set[Key]:
         return {key_of(one.request) for one in self.open.values() if one.request is not None}
@@ -219,20 +235,26 @@ class Checker(Watch):
         """In flight by the scheduler's books is what the engine carries, member by member."""
         scheduler = session.scheduler
         flight: dict[AttemptId, Running] = scheduler._flight._running
-        self.check(flight.keys() == self.open.keys(), "in flight is not what the engine carries")
+        check(flight.keys() == self.open.keys(), "in flight is not what the engine carries")
         here: dict[int, set[AttemptId]] = {}
         for attempt_id, index in self.lives.items():
             if attempt_id in self.open:
                 here.setdefault(index, set()).add(attempt_id)
         for member in scheduler.fleet:
-            self.check(
+            check(
                 set(member.running) == here.get(member.index, set()),
                 f"{member.name} is booked with {len(member.running)}, {len(here.get(member.index, ()))} run there",
             )
         requests = sum(one.request is not None for one in self.open.values())
-        self.check(scheduler.fleet.in_flight == requests, f"fleet counts {scheduler.fleet.in_flight} of {requests}")
+        check(scheduler.fleet.in_flight == requests, f"fleet counts {scheduler.fleet.in_flight} of {requests}")
+        now = session.engine.now()
+        for member in scheduler.fleet:
+            alone_s = member.health.next_change(now) - now
+            check(
+                alone_s == inf or alone_s <= LEFT_ALONE_MOST_S, f"P6: {member.name} is left alone for {alone_s:.0f} s"
+            )
         usable = sum(member.usable for member in scheduler.fleet)
-        self.check(scheduler.fleet.usable == usable, f"fleet counts {scheduler.fleet.usable} usable, {usable} are")
+        check(scheduler.fleet.usable == usable, f"fleet counts {scheduler.fleet.usable} usable, {usable} are")
 
     def _books_add_up(self, session: Session) -> None:
         """What was added waits, is delayed, is suspected, runs or has ended."""
@@ -248,29 +270,30 @@ class Checker(Watch):
             for entry in waiting:
                 units[entry.request.unit] += 1
                 told = self.charged[key_of(entry.request)]
-                self.check(
-                    entry.charged == told, f"{key_of(entry.request)} is charged {entry.charged}, {told} were told"
-                )
+                check(entry.charged == told, f"{key_of(entry.request)} is charged {entry.charged}, {told} were told")
                 most = max(account.batch.retries, entry.request.attempts_used)
-                self.check(entry.charged <= most, f"{key_of(entry.request)} waits with no attempt left")
-                self.check(entry.charged >= 0, f"{key_of(entry.request)} was refunded more than it was charged")
-            self.check(len(waiting) == queue.count, f"the index counts {queue.count}, {len(waiting)} wait")
+                check(entry.charged <= most, f"{key_of(entry.request)} waits with no attempt left")
+                check(entry.charged >= 0, f"{key_of(entry.request)} was refunded more than it was charged")
+            check(len(waiting) == queue.count, f"the index counts {queue.count}, {len(waiting)} wait")
             mine = [entry for entry in suspects if entry.request.batch == number]
-            size = sum(entry.request.size_bytes for entry in (*waiting, *mine))
-            self.check(queue.bytes == size, f"the window counts {queue.bytes} bytes, {size} wait")
-            self.check(account.running == running[number], f"{account.running} run by the books, {running[number]} do")
-            self.check(
+            late = [entry for entry in scheduler._endings.delays if entry.request.batch == number]
+            size = sum(entry.request.size_bytes for entry in (*waiting, *mine, *late))
+            room = max(0, account.batch.window_bytes - size)
+            told = scheduler.room_bytes(number)
+            check(told == room, f"P7: the window has room for {told} bytes by the books, for {room} in truth")
+            check(account.running == running[number], f"{account.running} run by the books, {running[number]} do")
+            check(
                 account.waiting == len(waiting) + delayed[number] + suspected[number],
                 f"batch {number}: {account.waiting} wait by the books, {len(waiting)} + {delayed[number]} + "
                 f"{suspected[number]} do",
             )
             ended = sum(key[0] == number for key in self.ended) - self._unsent(number)
-            self.check(account.added == account.open + ended, f"batch {number}: added {account.added}, ended {ended}")
+            check(account.added == account.open + ended, f"batch {number}: added {account.added}, ended {ended}")
             window = account.batch.window_requests
-            self.check(
+            check(
                 account.waiting <= window + scheduler.in_flight + len(self.sent), f"the window holds {account.waiting}"
             )
-        self.check(dict(units) == scheduler._waiting.units, "requests by unit do not add up")
+        check(dict(units) == scheduler._waiting.units, "requests by unit do not add up")
 
     def _nothing_idles(self, session: Session, now: float) -> None:
         """No place stands open that something waiting may take: every instance is kept full."""
@@ -281,7 +304,7 @@ class Checker(Watch):
             return
         for member in scheduler.fleet:
             for unit in scheduler._waiting.units:
-                if not member.serves(unit) or scheduler.fleet.room(member, unit, now) <= 0:
+                if not member.serves(unit) or self._places(session, member, unit, now) <= 0:
                     continue
                 able = [
                     entry
@@ -289,7 +312,15 @@ class Checker(Watch):
                     for entry in queue.units.get(unit, ())
                     if member.name not in entry.failed_on or not scheduler.fleet.others(unit, entry.failed_on)
                 ]
-                self.check(not able, f"{member.name} has room, yet {len(able)} that may go there wait")
+                check(not able, f"{member.name} has room, yet {len(able)} that may go there wait")
+
+    def _places(self, session: Session, member: Member, unit: Unit, now: float) -> int:
+        """Free places of a member for a unit, by our own count of what runs there."""
+        fleet = session.scheduler.fleet
+        here = sum(self.lives[attempt_id] == member.index for attempt_id in self.open)
+        bounds = (fleet.limit(member, unit).limit(now), member.health.cap(), fleet._share())
+        most = min(bound for bound in bounds if bound is not None)
+        return 0 if member.alone else most - here - member.health.closed(now)
 
     def _classes_are_strict(self, session: Session) -> None:
         """Nothing of a lower class was started while a higher one, never sent before, waits for the same unit."""
@@ -305,7 +336,7 @@ class Checker(Watch):
                     for entry in scheduler._waiting[number].units.get(attempt.unit, ())
                     if scheduler.books[number].batch.priority + entry.request.priority > mine and not entry.failed_on
                 ]
-                self.check(not higher, f"{key_of(row)} of class {mine} goes before {len(higher)} of a higher one")
+                check(not higher, f"{key_of(row)} of class {mine} goes before {len(higher)} of a higher one")
 
     def _unsent(self, batch: int) -> int:
         """Rows of a batch that ended without ever being handed to the scheduler."""
@@ -318,29 +349,33 @@ class Checker(Watch):
         """A result is right, as far as one can know from outside."""
         request, outcome = result.request, result.outcome
         if isinstance(outcome, Success):
-            self.check(outcome.text == answer(request), f"{key_of(request)} got somebody else's answer")
+            check(outcome.text == answer(request), f"{key_of(request)} got somebody else's answer")
             self.seen["succeeded"] += 1
             return
         self.seen[f"ended {outcome.kind.value}"] += 1
         retries = next(rows.batch.retries for rows in self.world.batches if rows.batch.id == request.batch)
         if outcome.kind in INSTANCE_FAULTS:
-            self.check(
+            check(
                 result.attempts > retries or outcome.repeated,
                 f"{key_of(request)} ends as {outcome.kind.value} after {result.attempts} of {retries + 1} attempts",
             )
         if outcome.kind in (FailureKind.OVERLOADED, FailureKind.EXPIRED):
-            waited_s = result.ended_at - self.opened_at
+            since = self.opened_at
+            if outcome.kind is FailureKind.EXPIRED:
+                since = max(since, self.served_at.get(request.unit, since))
+            waited_s = awake_s(session) - since
             most_s = next(rows.batch.max_wait_s for rows in self.world.batches if rows.batch.id == request.batch)
-            self.check(waited_s >= most_s - 1e-6, f"{key_of(request)} was given up after {waited_s:.1f} of {most_s} s")
+            check(waited_s >= most_s - BEAT_S, f"{key_of(request)} was given up after {waited_s:.1f} of {most_s} s")
         truth = self.world.truths[request.batch, request.position]
         if outcome.kind is FailureKind.TOO_LONG:
-            self.check(truth.prompt_tokens + truth.output_tokens > 1024, f"{key_of(request)} was not too long")
+            needed = truth.prompt_tokens + max(truth.output_tokens, request.max_tokens or 0)
+            check(needed > 1024, f"{key_of(request)} was not too long")
 
     def _move(self, key: Key, to: State) -> None:
         """Only transitions of the table happen."""
         was = self.state.get(key, State.WAITING)
         if was is not to:
-            self.check(to in TRANSITIONS[was], f"{key} went from {was} to {to}")
+            check(to in TRANSITIONS[was], f"{key} went from {was} to {to}")
             self.seen[f"{was} -> {to}"] += 1
         self.state[key] = to
 

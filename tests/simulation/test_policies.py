@@ -7,12 +7,14 @@ from random import Random
 from statistics import mean, median
 
 import pytest
+from broken import Watches
 from fleets import batch_of, bound_s, efficiency, second, uneven
 from msgspec import structs
 
 from arriero.core.batch import Batch
-from arriero.core.events import AttemptEnded
+from arriero.core.events import READMITTED, AttemptEnded, InstanceChanged
 from arriero.core.instance import Concurrency, Instance
+from arriero.core.outcome import Success
 from arriero.core.policies.pick import FirstCome
 from arriero.simulator.engine import Chaos
 from arriero.simulator.fault import Fault
@@ -33,15 +35,15 @@ def efficiencies(rows: int, **arguments) -> float:
 class SlotsFound(Watch):
     """Slots as learned once so many requests have ended."""
 
-    def __init__(self, after: int) -> None:
+    def __init__(self, after: int, name: str = "one") -> None:
         self.slots = 0
         self._left = after
+        self._name = name
 
     def happened(self, session, event) -> None:
         self._left -= isinstance(event, AttemptEnded)
         if self._left == 0:
-            (member,) = session.scheduler.fleet
-            (limit,) = member.limits.values()
+            (limit,) = session.scheduler.fleet[self._name].limits.values()
             self.slots = limit.slots
 
 
@@ -103,6 +105,82 @@ def test_a_sick_fast_instance_costs_little_more_than_its_own_work(kind: str):
         well, ill = batch_of(uneven(), 1000, seed=seed), batch_of(uneven(), 1000, seed=seed, faults=(sick,))
 
         assert efficiency(ill) >= 0.75 * efficiency(well), f"seed {seed}"
+
+
+def equal(n: int) -> tuple[ServerSpec, ...]:
+    """Instances of four slots, all alike."""
+    return tuple(ServerSpec(name=f"i{number}", slots=4, context_tokens=8192) for number in range(n))
+
+
+class Asked(Watch):
+    """Requests sent while something lasts, by instance."""
+
+    def __init__(self, begins_at: float, ends_at: float) -> None:
+        self.by_instance: Counter[str] = Counter()
+        self._begins_at, self._ends_at = begins_at, ends_at
+
+    def starts(self, session, attempt) -> None:
+        if attempt.request is not None and self._begins_at <= session.engine.now() < self._ends_at:
+            self.by_instance[attempt.instance] += 1
+
+
+def test_a_storm_of_errors_on_all_instances_is_waited_out_and_uses_up_few_rows():
+    """While answers that began before it still come, it looks like an instance that fails at times."""
+    for seed in SEEDS:
+        faults = tuple(Fault(kind="errors", server=f"i{n}", at=5.0, lasts_s=120.0, value=1.0) for n in range(3))
+        asked = Asked(25.0, 125.0)
+        kept = Run(batch_of(equal(3), 200, seed=seed, faults=faults), asked).out()
+        failed = [result for result in kept.values() if not result.succeeded]
+
+        assert len(failed) <= 4, f"seed {seed}: {len(failed)} of 200 rows failed"
+        assert all(result.ended_at > 5.0 + 3.0 for result in failed), f"seed {seed}: retries were used up in 3 s"
+        assert asked.by_instance.total() <= 3, f"seed {seed}: {asked.by_instance} while all instances are known to fail"
+
+
+class Comeback(Watch):
+    """After an instance came back: how many ran there, and how many answers had come before."""
+
+    def __init__(self, name: str) -> None:
+        self.seen: list[tuple[int, int]] = []
+        self._name = name
+        self._running: set[int] = set()
+        self._answers = -1
+
+    def starts(self, session, attempt) -> None:
+        if attempt.instance == self._name and attempt.request is not None:
+            self._running.add(attempt.id)
+            if self._answers >= 0:
+                self.seen.append((len(self._running), self._answers))
+
+    def happened(self, session, event) -> None:
+        if isinstance(event, AttemptEnded) and event.attempt in self._running:
+            self._running.discard(event.attempt)
+            self._answers += self._answers >= 0 and isinstance(event.outcome, Success)
+        elif isinstance(event, InstanceChanged) and event.name == self._name and event.reason == READMITTED:
+            self._answers = 0
+
+
+def test_an_instance_that_returns_as_another_version_is_filled_slowly_and_to_its_new_slots():
+    for seed in SEEDS:
+        comeback, found = Comeback("i0"), SlotsFound(400, "i0")
+        upgrade = Fault(kind="upgrade", server="i0", at=20.0, lasts_s=5.0)
+        watch = Watches(comeback, found)
+        kept = Run(batch_of(equal(2), 400, seed=seed, faults=(upgrade,)), watch).out()
+
+        assert all(result.succeeded for result in kept.values()), f"seed {seed}"
+        assert comeback.seen[0] == (1, 0), f"seed {seed}"
+        assert all(running <= 2**answers for running, answers in comeback.seen if answers < 4), f"seed {seed}"
+        assert abs(found.slots - 5) <= 1, f"seed {seed}: {found.slots} of 5"
+
+
+def test_an_instance_that_became_eight_times_as_slow_gets_less_and_costs_little_more_than_its_share():
+    for seed in SEEDS:
+        slow = Fault(kind="straggler", server="i0", at=20.0, lasts_s=float("inf"), value=0.125)
+        world, asked = batch_of(equal(3), 600, seed=seed, faults=(slow,)), Asked(60.0, float("inf"))
+        Run(world, asked).out()
+
+        assert asked.by_instance["i0"] <= 0.25 * asked.by_instance["i1"], f"seed {seed}: {asked.by_instance}"
+        assert efficiency(world) >= 0.5 * efficiency(batch_of(equal(3), 600, seed=seed)), f"seed {seed}"
 
 
 class Sent(Watch):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from checker import BrokenError, Checker
+from broken import BrokenError, Watches
+from checker import Checker
+from ledger import Ledger
 
 from arriero.simulator.mishaps import KINDS
 from arriero.simulator.run import Run
@@ -29,16 +31,18 @@ def live(made: World) -> Lived:
     Raises:
         BrokenError: A promise was broken; the message holds the line that does it again.
     """
-    checker = Checker(made)
-    run = Run(made, checker)
+    checker, ledger = Checker(made), Ledger(made)
+    run = Run(made, Watches(checker, ledger))
     try:
         run.out()
         checker.over(run)
+        ledger.over(run)
     except (AssertionError, StandstillError, LookupError, ValueError, TypeError, AttributeError) as error:
         again = f"{CHOSEN}={made.seed} python -m pytest tests/simulation/test_promises.py -x"
         words = f"seed {made.seed} ({KINDS[made.seed % len(KINDS)]}) at {run.timeline.now:.3f} s: {error}\n    {again}"
         raise BrokenError(words) from error
     lived = Lived(checker.seen)
+    lived.update(ledger.seen)
     lived.update({f"fault {kind}": count for kind, count in run.struck.items()})
     lived["sink full"] += run.sink.waits
     lived.plans = checker.plans.hexdigest()

@@ -68,6 +68,9 @@ class SimulatedEngine:
         truths: What each request costs.
         random: Chance of ``chaos``.
         chaos: What goes wrong on the way.
+
+    Attributes:
+        slept_s: Seconds that we were suspended in all.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class SimulatedEngine:
         random: Random,
         chaos: Chaos = Chaos(),  # noqa: B008 - it is frozen
     ) -> None:
+        self.slept_s = 0.0
         self._timeline = timeline
         self._hosts = hosts
         self._truths = truths
@@ -156,6 +160,7 @@ class SimulatedEngine:
                     call = alarm.call
                     alarm.off()
                     flight.deadlines[name] = self._timeline.at(alarm.at + gap_s, call)
+        self.slept_s += gap_s
         self._timeline.go_to(self._timeline.now + gap_s)
 
     def vanish(self) -> None:

@@ -23,6 +23,9 @@ FaultKind: TypeAlias = Literal[
     "evict",
     "load fails",
     "locked",
+    "upgrade",
+    "odd figures",
+    "model removed",
 ]
 
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -90,6 +93,10 @@ def _lock(server: Server, value: float) -> None:
     server.troubles.locked = not value
 
 
+def _confuse(server: Server, value: float) -> None:
+    server.troubles.confused = not value
+
+
 _BEGIN: dict[FaultKind, Callable[[Server, float], None]] = {
     "crash": lambda server, _: server.crash(),
     "down": lambda server, _: server.go_down(),
@@ -103,6 +110,9 @@ _BEGIN: dict[FaultKind, Callable[[Server, float], None]] = {
     "evict": lambda server, _: server.evict(),
     "load fails": _fail_loads,
     "locked": _lock,
+    "upgrade": lambda server, _: server.go_down(),
+    "odd figures": _confuse,
+    "model removed": lambda server, _: server.remove_models(),
 }
 
 _END: dict[FaultKind, Callable[[Server], None]] = {
@@ -115,4 +125,6 @@ _END: dict[FaultKind, Callable[[Server], None]] = {
     "storm with retry-after": _calm,
     "foreign": lambda server: server.crowd(0),
     "locked": lambda server: _lock(server, 1.0),
+    "upgrade": lambda server: server.upgrade(),
+    "odd figures": lambda server: _confuse(server, 1.0),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arriero.core.outcome import Failure, FailureKind
+from arriero.core.request import CHAT, GENERATE
 from arriero.simulator.exchange import Exchange
 from arriero.simulator.server import Server
 from arriero.simulator.spec import ServerSpec
@@ -36,7 +37,8 @@ class Gateway:
             exchange.end(Failure(kind=FailureKind.REJECTED, status=404))
             return
         exchange.masked = True
-        if self.spec.generate_only and attempt.endpoint != "/api/generate":
+        own = CHAT if attempt.request is None else attempt.request.content.endpoint
+        if self.spec.generate_only and (attempt.endpoint or own) != GENERATE:
             exchange.end(Failure(kind=FailureKind.UNSUPPORTED, status=404))
             return
         server = self.hidden[self._turn % len(self.hidden)]

@@ -20,6 +20,7 @@ from arriero.core.events import (
     Unpaused,
 )
 from arriero.core.instance import Instance, InstanceLimit
+from arriero.core.request import GENERATE
 from arriero.simulator.engine import Chaos
 from arriero.simulator.fault import FAULT_KINDS, Fault, FaultKind
 from arriero.simulator.spec import ServerSpec
@@ -46,10 +47,17 @@ OTHERS = (
     "classes",
     "odd rows",
     "stubborn rows",
+    "flawed rows",
+    "own timeouts",
+    "errors everywhere",
+    "unloadable",
 )
 """Kinds of world beside those of the faults; ``seed`` goes through all of them in turn."""
 
 KINDS = (*FAULT_KINDS, *OTHERS)
+
+EARLY: tuple[FaultKind, ...] = ("garbage", "down", "hang")
+"""What may be wrong behind a gateway when it is first asked."""
 
 
 def _change(made: World, index: int, **fields: object) -> World:
@@ -91,13 +99,13 @@ def _times(random: Random) -> Iterator[float]:
 
 def _fault(kind: FaultKind, victim: ServerSpec, at: float, random: Random, *, ends: bool) -> Fault:
     value = {
-        "straggler": 0.15,
+        "straggler": random.choice((0.125, 0.5)),
         "errors": random.uniform(0.1, 0.6),
         "storm with retry-after": random.choice((1.0, 7.0)),
         "foreign": float(random.randint(1, victim.slots)),
         "load fails": float(random.randint(1, 3)),
     }.get(kind, 0.0)
-    lasting = kind not in ("crash", "evict", "load fails")
+    lasting = kind not in ("crash", "evict", "load fails", "model removed")
     lasts_s = random.choice((2.0, 10.0, 25.0, 400.0)) if lasting else 0.0
     if not ends and kind in ("garbage", "locked", "down") and chance(random, 0.2):
         lasts_s = inf
@@ -129,6 +137,8 @@ def _moved(made: World, random: Random) -> World:
     ]
     if chance(random, 0.6):
         script.append((at + random.uniform(0.5, 10.0), InstanceJoined(gone)))
+    if chance(random, 0.3):  # told again, perhaps under another description; and something that nobody knows leaves
+        script += [(random.uniform(5.0, 25.0), InstanceJoined(late)), (at, InstanceLeft("nobody"))]
     return structs.replace(made, instances=made.instances[:-1], script=(*made.script, *script))
 
 
@@ -137,9 +147,28 @@ def _behind_gateway(made: World, random: Random) -> World:
     hidden = made.servers[:-1] if chance(random, 0.5) else made.servers
     rest = made.servers[len(hidden) :]
     gateway = ServerSpec(name="gateway", hidden=hidden, generate_only=chance(random, 0.4))
-    instance = Instance(name="gateway", url="http://gateway:8000")
+    limit = InstanceLimit(1, 1, 1) if chance(random, 0.4) else None
+    endpoint = GENERATE if chance(random, 0.2) else ""
+    instance = Instance(name="gateway", url="http://gateway:8000", limit=limit, endpoint=endpoint)
+    if chance(random, 0.3):  # it serves nothing at first, on no path
+        kind = random.choice(EARLY)
+        early = [Fault(kind=kind, server=one.name, at=0.0, lasts_s=random.uniform(2.0, 15.0)) for one in hidden]
+        made = structs.replace(made, faults=(*made.faults, *early))
     kept = tuple(one for one in made.instances if one.name in {server.name for server in rest})
     return structs.replace(made, servers=(gateway, *rest), instances=(instance, *kept))
+
+
+def _openai(made: World, random: Random) -> World:
+    """The first server speaks the other dialect; at times its answers come at once."""
+    token_s = 0.0004 if chance(random, 0.3) else made.servers[0].token_s
+    return _change(made, 0, dialect="openai", timings=False, token_s=token_s)
+
+
+def _unloadable(made: World, random: Random) -> World:
+    """The first servers cannot load what they list; at times none can."""
+    sound = 0 if chance(random, 0.5) else 1
+    servers = [structs.replace(server, unloadable=True) for server in made.servers[: len(made.servers) - sound]]
+    return structs.replace(made, servers=(*servers, *made.servers[len(servers) :]))
 
 
 def _cancelled(made: World, random: Random) -> World:
@@ -147,7 +176,48 @@ def _cancelled(made: World, random: Random) -> World:
     at = random.uniform(4.0, 15.0)
     servers = [server for server in made.servers if not server.hidden]
     errors = [Fault(kind="errors", server=server.name, at=at - 3.0, lasts_s=6.0, value=0.5) for server in servers]
+    if chance(random, 0.5):  # what was called back ends by itself all the same, and not well
+        errors += [Fault(kind="crash", server=server.name, at=at + 0.2) for server in servers]
+        made = structs.replace(made, chaos=structs.replace(made.chaos, race_share=0.7))
     return structs.replace(made, faults=(*made.faults, *errors), script=(*made.script, (at, BatchCancelled(1))))
+
+
+def _away(made: World, random: Random) -> World:
+    """We are suspended, at times while every server says that it has no room, or is down."""
+    at, gap_s = random.uniform(2.0, 15.0), random.choice((60.0, 900.0))
+    hosts = [one for server in made.servers for one in server.hidden or (server,)]
+    meanwhile = random.choice(("storm", "storm", "outage", "down", "crash", ""))
+    faults: list[Fault] = []
+    if meanwhile in ("storm", "outage"):
+        kind: FaultKind = "storm" if meanwhile == "storm" else "down"
+        begun = max(0.0, at - 5.0)
+        faults = [Fault(kind=kind, server=host.name, at=begun, lasts_s=gap_s + 15.0) for host in hosts]
+    elif meanwhile == "crash":
+        faults = [Fault(kind="crash", server=host.name, at=at - 0.2) for host in hosts]
+    elif meanwhile == "down":
+        faults = [Fault(kind="down", server=host.name, at=at + random.uniform(0.5, 5.0), lasts_s=2.0) for host in hosts]
+    return structs.replace(made, gaps=((at, gap_s),), faults=(*made.faults, *faults))
+
+
+def _errors_everywhere(made: World, random: Random) -> World:
+    """Every server answers every generation with an error, for a while."""
+    at, lasts_s = random.uniform(1.0, 12.0), random.choice((2.0, 10.0, 60.0, 400.0))
+    hosts = [one for server in made.servers for one in server.hidden or (server,)]
+    errors = [Fault(kind="errors", server=host.name, at=at, lasts_s=lasts_s, value=1.0) for host in hosts]
+    return structs.replace(made, faults=(*made.faults, *errors))
+
+
+def _limited(made: World, random: Random) -> World:
+    """Limits are set for an instance, for one that nobody knows, and at times for the whole fleet."""
+    name = made.instances[0].name
+    told: list[tuple[float, Event]] = [
+        (random.uniform(3.0, 9.0), LimitSet(InstanceLimit(1, 1, 1), name)),
+        (random.uniform(6.0, 18.0), LimitSet(InstanceLimit(2, 4, 16), name)),
+        (random.uniform(1.0, 9.0), LimitSet(InstanceLimit(1, 1, 1), "nobody")),
+    ]
+    if chance(random, 0.5):
+        told.append((random.uniform(1.0, 12.0), LimitSet(InstanceLimit(1, 3, 5))))
+    return structs.replace(made, script=(*made.script, *told))
 
 
 def _lone_model(made: World, random: Random) -> World:
@@ -159,9 +229,7 @@ def _lone_model(made: World, random: Random) -> World:
 
 
 MISHAPS: dict[str, Callable[[World, Random], World]] = {
-    "gap": lambda made, random: structs.replace(
-        made, gaps=((random.uniform(2.0, 15.0), random.choice((20.0, 900.0))),)
-    ),
+    "gap": _away,
     "our crash": lambda made, random: structs.replace(
         made, crashes=tuple(sorted(random.uniform(0.5, 40.0) for _ in range(random.randint(1, 3))))
     ),
@@ -173,9 +241,11 @@ MISHAPS: dict[str, Callable[[World, Random], World]] = {
     "abort": _scripted((12.0, Drained()), (16.0, Aborted())),
     "cancel": _cancelled,
     "pause": _paused,
-    "limit": _scripted((6.0, LimitSet(InstanceLimit(1, 1, 1), "s0")), (12.0, LimitSet(InstanceLimit(2, 4, 16), "s0"))),
+    "limit": _limited,
+    "errors everywhere": _errors_everywhere,
     "slow disk": lambda made, _: structs.replace(made, commit_s=4.0, sink_most=5),
     "gateway": _behind_gateway,
     "lone model": _lone_model,
-    "openai": lambda made, _: _change(made, 0, dialect="openai", timings=False),
+    "openai": _openai,
+    "unloadable": _unloadable,
 }

@@ -67,6 +67,8 @@ class Run:
         self.hosts: dict[str, Host] = {spec.name: self._host(spec) for spec in world.servers}
         self.sink = SlowSink(self.timeline, world.commit_s, world.sink_most, self._roomy_again)
         self.cancelled: set[BatchId] = set()
+        self._remembered = dict(world.remembered)
+        self._sizes = list(world.sizes)
         self._instances: dict[str, Instance] = {instance.name: instance for instance in world.instances}
         self._session: Session | None = None
         self._round = 0
@@ -103,8 +105,8 @@ class Run:
         scheduler, now = session.scheduler, self.timeline.now
         self.watch.opened(session)
         for instance in self._instances.values():
-            scheduler.tell(InstanceJoined(instance, self.world.remembered.get(instance.name, ())), now)
-        for sizes in self.world.sizes:
+            scheduler.tell(InstanceJoined(instance, self._remembered.get(instance.name, ())), now)
+        for sizes in self._sizes:
             scheduler.lengths.recall(sizes)
         for batch in self.world.batches:
             if batch.batch.id not in self.cancelled:
@@ -131,6 +133,9 @@ class Run:
             session.engine.vanish()
             self.sink.power_cut()
         self._session = None
+        if self.world.learns:
+            self._remembered |= {member.name: tuple(member.learned()) for member in scheduler.fleet}
+            self._sizes = scheduler.lengths.learned()
         self.watch.closed(session, end)
         return end
 

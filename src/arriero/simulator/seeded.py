@@ -10,13 +10,14 @@ from arriero.core.batch import Batch
 from arriero.core.instance import Concurrency, Instance, InstanceLimit
 from arriero.core.policies.pick import FirstCome, LongestFirst
 from arriero.core.policies.predict import Lengths
+from arriero.core.policies.timeout import TimeoutPolicy
 from arriero.core.queue import Rank
-from arriero.core.remembered import Served
+from arriero.core.remembered import Served, Sizes
 from arriero.core.request import Unit
 from arriero.simulator.mishaps import KINDS, mishap
 from arriero.simulator.spec import ServerSpec, Truths
 from arriero.simulator.workload import Workload, chance, requests
-from arriero.simulator.world import AUTO, Rows, World
+from arriero.simulator.world import AUTO, PREDICTED, Rows, World
 
 MODELS = ("mistral:7b", "llama3:8b")
 
@@ -39,9 +40,8 @@ def world(seed: int) -> World:
 def _quiet(seed: int, random: Random, kinds: set[str]) -> World:
     """Servers and rows, with nothing wrong yet."""
     servers = tuple(_server(f"s{number}", random) for number in range(random.randint(2, 4)))
-    models = MODELS if kinds & {"two models", "lone model"} else MODELS[:1]
-    units = tuple(Unit(model) for model in models)
-    if len(models) > 1:
+    units = _units(random, kinds)
+    if len({unit.model for unit in units}) > 1:
         servers = tuple(structs.replace(server, models=MODELS) for server in servers)
     batches: list[Rows] = []
     truths: Truths = {}
@@ -76,8 +76,31 @@ def _quiet(seed: int, random: Random, kinds: set[str]) -> World:
         ),
         rank=random.choice((LongestFirst, _first_come)),
         retry=chance(random, 0.3),
+        timeout=_timeout(random) if "own timeouts" in kinds else PREDICTED,
+        closes=chance(random, 0.5),
+        learns=chance(random, 0.5),
+        sizes=_sizes(Random(f"sizes {seed}"), units),
         remembered=_memory(Random(f"memory {seed}"), servers),
     )
+
+
+def _units(random: Random, kinds: set[str]) -> tuple[Unit, ...]:
+    """What rows name: one model, two, or one with two contexts."""
+    if "lone model" in kinds or ("two models" in kinds and chance(random, 0.7)) or _both(random, kinds):
+        return tuple(Unit(model) for model in MODELS)
+    if "two models" in kinds:
+        return Unit(MODELS[0]), Unit(MODELS[0], (("num_ctx", 1024),))
+    return (Unit(MODELS[0]),)
+
+
+def _both(random: Random, kinds: set[str]) -> bool:
+    """Whether a gateway is asked for two models."""
+    return "gateway" in kinds and chance(random, 0.5)
+
+
+def _timeout(random: Random) -> TimeoutPolicy:
+    """What a user may have set; some of it is too little for some rows."""
+    return random.choice((PREDICTED, TimeoutPolicy("fixed", 30.0), TimeoutPolicy("length", 10.0, 0.02)))
 
 
 def _memory(random: Random, servers: tuple[ServerSpec, ...]) -> dict[str, tuple[Served, ...]]:
@@ -99,6 +122,11 @@ def _memory(random: Random, servers: tuple[ServerSpec, ...]) -> dict[str, tuple[
     }
 
 
+def _sizes(random: Random, units: tuple[Unit, ...]) -> tuple[Sizes, ...]:
+    """In some worlds an earlier batch heard no count of a prompt."""
+    return tuple(Sizes(unit=unit) for unit in units) if chance(random, 0.2) else ()
+
+
 def _first_come(lengths: Lengths) -> Rank:  # noqa: ARG001 - the interface of every rank
     return FirstCome()
 
@@ -109,7 +137,10 @@ def _classes(kinds: set[str]) -> tuple[int, ...]:
 
 def _workload(random: Random, kinds: set[str], units: tuple[Unit, ...]) -> Workload:
     odd = "odd rows" in kinds
+    brief = "openai" in kinds and chance(random, 0.3)
     rows = random.choice((random.randint(1, 12), random.randint(20, 70), random.randint(60, 160)))
+    if brief:
+        rows = random.randint(200, 400)
     return Workload(
         rows=rows,
         units=units,
@@ -118,8 +149,16 @@ def _workload(random: Random, kinds: set[str], units: tuple[Unit, ...]) -> Workl
         poison=int(odd and chance(random, 0.7)),
         too_long=int(odd),
         bad=int(odd),
-        lying=2 * odd,
+        lying=2 * (odd or "openai" in kinds),
+        output_tokens=4 if brief else 60,
         stubborn=min(rows, random.randint(1, 8)) if "stubborn rows" in kinds else 0,
+        formless=2 * ("flawed rows" in kinds),
+        repeats=2 * ("flawed rows" in kinds),
+        refused=2 * ("flawed rows" in kinds),
+        pictures=2 * ("flawed rows" in kinds),
+        hasty=0.3 * ("own timeouts" in kinds),
+        generate=0.5 * ("flawed rows" in kinds),
+        terse=0.1 * ("flawed rows" in kinds),
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from random import Random
 
+from msgspec import structs
+
 from arriero.core.outcome import Failure, FailureKind, Model, Observation, Success, Timing, Usage
-from arriero.core.request import Unit
+from arriero.core.request import Attempt, Unit
 from arriero.simulator.exchange import Exchange
 from arriero.simulator.slots import Slots
 from arriero.simulator.spec import ServerSpec, answer
@@ -28,6 +30,10 @@ class Server:
         timeline: Virtual time.
         random: Chance of its errors.
         struck: Counts what requests have met.
+
+    Attributes:
+        received: Every attempt that has come here.
+        answered: Those that were answered as asked, whether or not anybody still listened.
     """
 
     def __init__(self, spec: ServerSpec, timeline: Timeline, random: Random, struck: Counter[str]) -> None:
@@ -42,6 +48,8 @@ class Server:
         self._load: Alarm | None = None
         self._loading: Exchange | None = None
         self._load_left_s = 0.0
+        self.received: list[Attempt] = []
+        self.answered: list[Attempt] = []
 
     @property
     def holds(self) -> int:
@@ -51,6 +59,7 @@ class Server:
     def receive(self, exchange: Exchange) -> None:
         """A request has arrived."""
         exchange.arrived_at = self._timeline.now
+        self.received.append(exchange.attempt)
         if exchange.gone:
             return
         refusal = self.troubles.refusal(exchange) or self._wrong(exchange)
@@ -106,6 +115,19 @@ class Server:
         """It is there again, with nothing resident."""
         self.troubles.down = False
 
+    def upgrade(self) -> None:
+        """It is there again as another version, with other places."""
+        self.struck["upgrade"] += 1
+        slots = self.spec.slots % 8 + 1
+        self.spec = structs.replace(self.spec, old=not self.spec.old, slots=slots)
+        self._slots.become(self.spec)
+        self.come_up()
+
+    def remove_models(self) -> None:
+        """Its operator removes the models; what runs ends by itself."""
+        self.struck["model removed"] += self.holds > 0
+        self.spec = structs.replace(self.spec, models=("phi3:mini",))
+
     def stop(self) -> None:
         """The model process stands still: no token, no end, no error."""
         self.troubles.stopped = True
@@ -148,13 +170,24 @@ class Server:
             return None
         if exchange.unit.model not in self.spec.models:
             return Failure(kind=FailureKind.MODEL_MISSING, status=404)
+        if self.spec.unloadable:
+            self.struck["unloadable"] += 1
+            return Failure(kind=FailureKind.UNSUPPORTED, status=400)
         if exchange.truth.prompt_tokens > self.spec.context_of(exchange.unit):
             counted = exchange.truth.prompt_tokens
             return Failure(kind=FailureKind.TOO_LONG, status=400, n_prompt_tokens=counted)
         if exchange.truth.stubborn and exchange.attempt.purpose == "request":
             self.struck["stubborn"] += 1
             return Failure(kind=FailureKind.SERVER_ERROR, status=500)
-        return None
+        return self._wants_less(exchange) or self.troubles.flaw(exchange)
+
+    def _wants_less(self, exchange: Exchange) -> Failure | None:
+        """An OpenAI-compatible server refuses an answer that the context may not hold, and counts the prompt (vLLM)."""
+        prompt, room = exchange.truth.prompt_tokens, self.spec.context_of(exchange.unit)
+        if self.spec.dialect != "openai" or prompt + exchange.attempt.max_tokens <= room:
+            return None
+        self.struck["less wanted"] += 1
+        return Failure(kind=FailureKind.TOO_LONG, status=400, n_prompt_tokens=prompt)
 
     def _admit(self, exchange: Exchange) -> None:
         if self.spec.dialect == "openai" or (exchange.unit == self._resident and self._loading is None):
@@ -218,7 +251,8 @@ class Server:
             whole = exchange.output_tokens >= exchange.truth.output_tokens
             over = exchange.truth.prompt_tokens + exchange.output_tokens > self.spec.context_of(exchange.unit)
             self.struck["overrun"] += over
-            exchange.end(self._success(exchange, "stop" if whole else "length"))
+            self.answered.append(exchange.attempt)
+            exchange.end(self.troubles.figures(self._success(exchange, "stop" if whole else "length")))
         self._next()
 
     def _fail(self, exchange: Exchange, kind: FailureKind, detail: str, *, crashed: bool = False) -> None:
@@ -229,11 +263,12 @@ class Server:
         now, request = self._timeline.now, exchange.attempt.request
         timing = Timing(latency_s=0.0)
         if self.spec.timings and not exchange.masked:
+            decode_s = 0.0 if exchange.first_at is None else now - exchange.first_at
             timing = Timing(
                 latency_s=0.0,
                 load_s=exchange.load_s,
                 prefill_s=exchange.prefill_s,
-                decode_s=0.0 if exchange.first_at is None else now - exchange.first_at,
+                decode_s=decode_s or None,  # Ollama leaves a field of value 0 out
                 total_s=now - exchange.arrived_at,
             )
         generated = reason in ("stop", "length")
@@ -254,7 +289,8 @@ class Server:
             return
         models: tuple[Model, ...] = ()
         if subject == "models":
-            models = tuple(Model(name=name, digest=f"sha256:{name}") for name in spec.models)
+            context = spec.context_tokens if spec.dialect == "openai" else None
+            models = tuple(Model(name=name, digest=f"sha256:{name}", context_tokens=context) for name in spec.models)
         elif subject == "resident" and self._resident is not None:
             context = spec.context_of(self._resident)
             models = (Model(name=self._resident.model, context_tokens=context),)

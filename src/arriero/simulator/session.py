@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Literal, TypeAlias
 
-from arriero.core.events import Drained, Event, Notice
-from arriero.core.policies.timeout import TimeoutPolicy
+from arriero.core.events import BatchClosed, Drained, Event, Notice
 from arriero.core.request import Attempt, AttemptId, BatchId, Result
 from arriero.core.scheduler import Scheduler
 from arriero.simulator.engine import Host, SimulatedEngine
@@ -75,6 +74,7 @@ class Session:
         number: 0 for the first.
         scheduler: The scheduler of this life.
         engine: Its engine.
+        roomy: The sink has said that it keeps up, when it was last asked.
     """
 
     def __init__(
@@ -87,11 +87,13 @@ class Session:
         sink: SlowSink,
     ) -> None:
         self.number = number
+        self.roomy = True
+        self._closes = world.closes
         self.watch = watch
         self.sink = sink
         self.scheduler = Scheduler(
             concurrency=world.concurrency,
-            timeout=TimeoutPolicy(),
+            timeout=world.timeout,
             random=Random(f"{world.seed} scheduler {number}"),
             rank=world.rank,
         )
@@ -109,7 +111,8 @@ class Session:
 
     def room(self) -> bool:
         """Whether the sink keeps up."""
-        return self.sink.room()
+        self.roomy = self.sink.room()
+        return self.roomy
 
     def observe(self, event: Event | Notice, now: float) -> None:
         """Show what happened."""
@@ -121,6 +124,14 @@ class Session:
         self.watch.turned(self)
         if scheduler.stop_reason and not scheduler.draining:
             scheduler.tell(Drained(), self.engine.now())
+        if self._closes:
+            self._close()
         if scheduler.in_flight:
             return False
         return scheduler.draining or all(scheduler.finished(batch) for batch in self.feeds)
+
+    def _close(self) -> None:
+        """Nobody asks for a batch that has ended while others go on."""
+        for batch in [batch for batch in self.feeds if self.scheduler.finished(batch)][: len(self.feeds) - 1]:
+            del self.feeds[batch]
+            self.scheduler.tell(BatchClosed(batch), self.engine.now())

@@ -99,6 +99,10 @@ class Slots:
         self._factor = factor
         self._rearm()
 
+    def become(self, spec: ServerSpec) -> None:
+        """The server is another one from now on; nobody is in it."""
+        self._spec = spec
+
     def crowd(self, foreign: int) -> None:
         """Somebody else takes so many places from now on."""
         self._advance()

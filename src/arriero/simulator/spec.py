@@ -25,6 +25,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
         dialect: ``ollama`` holds one unit at a time and loads; ``openai`` serves all its models at once, tells no timings.
         timings: Whether answers carry the server's own durations.
         old: Ollama up to 0.24: a prompt being read is read to its end although its client has gone.
+        unloadable: Every model is installed, but none can be loaded here.
         rtt_s: Round trip between us and it.
         hidden: Servers behind it; with any it is a gateway that deals in turn and lists nothing.
         generate_only: A gateway that serves nothing but ``/api/generate``.
@@ -42,6 +43,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     dialect: Literal["ollama", "openai"] = "ollama"
     timings: bool = True
     old: bool = False
+    unloadable: bool = False
     rtt_s: float = 0.02
     hidden: tuple[ServerSpec, ...] = ()
     generate_only: bool = False
@@ -64,12 +66,18 @@ class Truth(msgspec.Struct, frozen=True, gc=False):
         output_tokens: Tokens of its answer if nothing cuts it.
         poison: The model process goes down when it is started.
         stubborn: Every server answers it with an error.
+        formless: Half of its answers do not have the form that was asked for.
+        refused: Every server says that it is wrong.
+        repeats: Every server gives it up because the same token comes again and again.
     """
 
     prompt_tokens: int
     output_tokens: int
     poison: bool = False
     stubborn: bool = False
+    formless: bool = False
+    repeats: bool = False
+    refused: bool = False
 
 
 Truths = dict[tuple[BatchId, int], Truth]

@@ -6,9 +6,10 @@ from math import log
 from random import Random
 
 import msgspec
+from msgspec import structs
 
 from arriero.core.outcome import Failure, FailureKind
-from arriero.core.request import BatchId, Content, Request, Result, Unit
+from arriero.core.request import GENERATE, BatchId, Content, Request, Result, Unit
 from arriero.simulator.spec import Truth, Truths
 
 CHARS_PER_TOKEN = 4.0
@@ -30,6 +31,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         too_long: Rows whose prompt no context holds.
         bad: Rows that can never be sent.
         stubborn: Rows that every server answers with an error.
+        formless: Rows whose answers often have not the form that was asked for.
+        repeats: Rows that every server gives up because of many identical tokens.
+        refused: Rows that every server says are wrong.
+        pictures: Rows that only a model with eyes could answer.
+        hasty: Share of the rows that give their attempts little time.
+        generate: Share of the rows that name another path than the others.
+        terse: Share of the rows that allow one token.
         lying: Rows without ``max_tokens`` whose answer outgrows any context.
     """
 
@@ -45,6 +53,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     bad: int = 0
     lying: int = 0
     stubborn: int = 0
+    formless: int = 0
+    repeats: int = 0
+    refused: int = 0
+    pictures: int = 0
+    hasty: float = 0.0
+    generate: float = 0.0
+    terse: float = 0.0
 
 
 def requests(
@@ -92,6 +107,33 @@ def requests(
             rows.append(Result(request=row, outcome=Failure(kind=FailureKind.REJECTED, detail="bad row")))
         else:
             rows.append(row)
+    return _flawed(workload, rows, truths, random)
+
+
+def _flawed(
+    workload: Workload, rows: list[Request | Result], truths: Truths, random: Random
+) -> tuple[list[Request | Result], Truths]:
+    """The same rows, some of them with what is wrong or peculiar about them."""
+    flawed = ["formless"] * workload.formless + ["repeats"] * workload.repeats + ["refused"] * workload.refused
+    wanted = min(workload.rows, len(flawed) + workload.pictures)
+    odd = random.sample(range(workload.rows), wanted) if wanted else []
+    flaws = dict(zip(odd, flawed, strict=False))
+    for number, row in enumerate(rows):
+        if isinstance(row, Result):
+            continue
+        key = (row.batch, row.position)
+        flaw = flaws.get(row.position)
+        if flaw is not None:
+            truths[key] = structs.replace(truths[key], **{flaw: True})
+        if row.position in odd and flaw is None:
+            row = structs.replace(row, needs_vision=True)  # noqa: PLW2901 - a row is changed step by step
+        if workload.hasty and chance(random, workload.hasty):
+            row = structs.replace(row, timeout_s=random.choice((1.0, 5.0, 40.0)))  # noqa: PLW2901
+        if workload.generate and chance(random, workload.generate):
+            row = structs.replace(row, content=Content(endpoint=GENERATE))  # noqa: PLW2901
+        if workload.terse and chance(random, workload.terse):
+            row = structs.replace(row, max_tokens=1)  # noqa: PLW2901
+        rows[number] = row
     return rows, truths
 
 

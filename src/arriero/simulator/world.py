@@ -11,6 +11,7 @@ from arriero.core.events import Event
 from arriero.core.instance import Concurrency, Instance
 from arriero.core.policies.pick import LongestFirst
 from arriero.core.policies.predict import Lengths
+from arriero.core.policies.timeout import TimeoutPolicy
 from arriero.core.queue import Rank
 from arriero.core.remembered import Served, Sizes
 from arriero.core.request import Request, Result
@@ -20,6 +21,10 @@ from arriero.simulator.spec import ServerSpec, Truths
 
 AUTO = Concurrency()
 """``-c auto``."""
+
+
+PREDICTED = TimeoutPolicy()
+"""Timeouts where the user says nothing."""
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +62,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         sink_most: Results that may wait for their commit before nothing new starts.
         remembered: What an earlier batch learned of instances, true or not, by their names.
         sizes: What it learned of lengths.
+        timeout: How long attempts may take.
+        closes: A batch is closed as soon as it has ended, while others go on.
+        learns: What one life of ours has learned is handed to the next one.
         retry: Failed rows are tried once more, in a round of their own.
         rank: Order of the requests that wait.
     """
@@ -76,5 +84,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     sink_most: int = 2000
     remembered: Mapping[str, tuple[Served, ...]] = {}
     sizes: tuple[Sizes, ...] = ()
+    timeout: TimeoutPolicy = PREDICTED
+    closes: bool = False
+    learns: bool = False
     retry: bool = False
     rank: Callable[[Lengths], Rank] = LongestFirst
