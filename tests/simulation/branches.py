@@ -29,12 +29,14 @@ UNTAKEN = {
     "endings.py: if entry.crashes: -> self._waiting.push_suspect(entry)": "a suspect is called back from its cell",
     "waiting.py: if kept: -> self.suspects[unit] = kept": "suspects of two batches, of which one is cancelled",
     "points.py: if point.running < point.present: -> for point in reversed(self._points):": "a tie of first tokens",
+    "overlap.py: if running is None or running.first is not None: -> return": "a first token is told twice, or too late",
     # So rare that the worlds of the default run need not meet them.
     'endings.py: if not run.why or why != "moved": -> for run in runs:': "an instance leaves after it was ejected",
     "upkeep.py: elif isinstance(outcome, Failure): -> self.eject(member, outcome, now)": "ejected while nothing waits",
     "points.py: if point.assumed is not None: -> continue": "streams and whole answers side by side",
     "upkeep.py: if step.unit is not None and member.in_flight >= self._fleet.limit(member, step.unit).limit(now): -> "
     "return  # P10; the same": "a gateway is full of one unit when the first request of another comes",
+    "ladder.py: if sample.output_tokens is not None: -> if self.needed and busy:": "an OpenAI server that counts nothing",
     # Second lines of defence.
     'upkeep.py: if step.purpose in ("unload", "preload") and member.in_flight: -> '
     "return  # it drains first; ``freed`` comes back here": "only idle instances are given another unit",

@@ -90,7 +90,9 @@ def test_every_promise_holds_in_worlds_of(kind: str, lived: Lived, branches: Bra
 def test_the_worlds_have_been_through_every_fault_transition_and_notice(lived: Lived):
     whole(lived)
 
-    assert [what for what in MET if not lived[what]] == []
+    missing = [what for what in MET if not lived[what]]
+
+    assert not missing, f"no world has been through: {missing}"
 
 
 def test_the_worlds_have_taken_every_branch_of_the_policies(lived: Lived, branches: Branches):
@@ -98,7 +100,9 @@ def test_the_worlds_have_taken_every_branch_of_the_policies(lived: Lived, branch
     if not branches.watched:
         pytest.skip("something else traces this process, so that branches cannot be counted")
 
-    assert [branch for branch in branches.missing() if place(branch) not in UNTAKEN] == []
+    missing = [branch for branch in branches.missing() if place(branch) not in UNTAKEN]
+
+    assert not missing, "no world takes:\n" + "\n".join(missing)
 
 
 def test_the_same_seed_makes_the_same_plans():
