@@ -89,7 +89,7 @@ class Checker(Standing):
         check(attempt.id not in self.open, f"attempt {attempt.id} started twice")
         check(attempt.max_tokens > 0, "a generation without a bound runs for ever")
         member = scheduler.fleet[attempt.instance]
-        running = {key: one for key, one in self.open.items() if one.instance == member.name}
+        running = {key: one for key, one in self.open.items() if self.lives[key] == member.index}
         self.seen[f"purpose {attempt.purpose}"] += 1
         if attempt.unit is not None:
             limit = scheduler.fleet.limit(member, attempt.unit).limit(now)

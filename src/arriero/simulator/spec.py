@@ -51,7 +51,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     def context_of(self, unit: Unit) -> int:
         """Context tokens of a unit here."""
         wanted = dict(unit.options).get("num_ctx")
-        return int(wanted) if wanted is not None else self.context_tokens
+        return int(wanted) if wanted is not None and self.dialect == "ollama" else self.context_tokens
 
     def work_rate(self) -> float:
         """Output tokens a second with every slot taken."""
