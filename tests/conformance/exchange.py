@@ -62,6 +62,11 @@ class Exchange:
             self.began.set()
 
     @property
+    def streams(self) -> bool:
+        """Whether its pieces mean something; where a body in one piece was cut on the way is chance."""
+        return self.headers.get("content-type", "").startswith(("application/x-ndjson", "text/event-stream"))
+
+    @property
     def whole(self) -> bool:
         """Whether it came to the end that the server meant it to have."""
         text = "".join(text for _, text in self.pieces)
@@ -71,6 +76,8 @@ class Exchange:
     def record(self, version: str) -> Case:
         """The line of a recording."""
         chunks = [(at, text.replace(self._hide, "") if self._hide else text) for at, text in self.pieces]
+        if chunks and not self.streams:
+            chunks = [(chunks[-1][0], "".join(text for _, text in chunks))]
         chunks, trimmed = trim(chunks)
         line = {
             "case": self.case["case"],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,13 +16,15 @@ import urllib3
 from arriero.local import model_path
 
 HERE = Path(__file__).parent
-REPOSITORY = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 
-from ollama_fleet import OllamaFleet  # noqa: E402 - lies beside this file, which is no package
+from guard import guard  # noqa: E402 - lies beside this file, which is no package
+from ollama_fleet import OllamaFleet  # noqa: E402 - the same
 from ollama_install import EMBEDDER, MODELS, installed  # noqa: E402 - the same
+from real_ollama import fleet  # noqa: E402 - the same
 
-SLOTS = ("1", "2", "4")
+SLOTS = (1, 2, 4)
+REMEDY = "python .ci/real_ollama.py install"
 
 
 def missing(what: str) -> NoReturn:
@@ -33,27 +35,41 @@ def missing(what: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def ollama_fleet() -> Iterator[OllamaFleet]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder below which our servers live; killed tests leave none of them behind."""
+    folder = tmp_path_factory.mktemp("servers")
+    with guard(folder):
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def ollama_fleet(home: Path) -> Iterator[OllamaFleet]:
     """The servers ``ARRIERO_TEST_OLLAMA`` names (comma list), else three of our own with 1, 2 and 4 slots."""
     if named := os.environ.get("ARRIERO_TEST_OLLAMA"):
         model = os.environ.get("ARRIERO_TEST_MODEL", MODELS[1])
         embedder = os.environ.get("ARRIERO_TEST_EMBEDDER", EMBEDDER)
         yield OllamaFleet(tuple(named.split(",")), model, embedder)
         return
-    if installed() is None:
-        missing("no real Ollama: python .ci/real_ollama.py install, or ARRIERO_TEST_OLLAMA=URL,URL")
-    # A process that ends its servers when the pipe closes: killed tests leave nothing behind.
-    with subprocess.Popen(
-        [sys.executable, str(REPOSITORY / ".ci" / "real_ollama.py"), "serve", "--slots", *SLOTS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        yield OllamaFleet(tuple(ready["urls"]), MODELS[1], EMBEDDER, tuple(Path(log) for log in ready["logs"]))
-        process.stdin.close()
-        process.wait()
+    root = installed()
+    if root is None:
+        missing(f"no real Ollama: {REMEDY}, or ARRIERO_TEST_OLLAMA=URL,URL")
+    with fleet(root, SLOTS, home / "session") as servers:
+        yield OllamaFleet.of(servers)
+
+
+@pytest.fixture
+def own_fleet(home: Path) -> Iterator[Callable[..., OllamaFleet]]:
+    """Starts servers that a test has to itself, to kill and to stop: ``own_fleet(1, 4, OLLAMA_MAX_LOADED_MODELS="1")``."""
+    root = installed()
+    if root is None:
+        missing(f"no real Ollama of our own, and others are not killed: {REMEDY}")
+    with contextlib.ExitStack() as stack:
+
+        def start(*slots: int, **settings: str) -> OllamaFleet:
+            folder = Path(tempfile.mkdtemp(dir=home))
+            return OllamaFleet.of(stack.enter_context(fleet(root, slots, folder, settings=settings)))
+
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ollama_install import InstallError, install, installed
@@ -36,13 +36,15 @@ class OllamaServer:
         slots: ``OLLAMA_NUM_PARALLEL``.
         log: File with everything it wrote, one access line a request among it.
         address: ``127.0.0.1:PORT`` once started; a second start takes the same.
-        context_tokens: ``OLLAMA_CONTEXT_LENGTH``, for requests that name none; 0 for Ollama's own.
+        settings: Environment beyond the slots, such as ``OLLAMA_MAX_LOADED_MODELS``; for the next start.
     """
 
-    def __init__(self, root: Path, slots: int, folder: Path, *, port: int = 0, context_tokens: int = 0) -> None:
+    def __init__(
+        self, root: Path, slots: int, folder: Path, *, port: int = 0, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.root = root
         self.slots = slots
-        self.context_tokens = context_tokens
+        self.settings = dict(settings or {})
         self.folder = folder
         self.log = folder / "server.log"
         self.address = f"127.0.0.1:{port}"
@@ -55,9 +57,24 @@ class OllamaServer:
 
     @property
     def group(self) -> int:
-        """The process group of the server and its model process."""
+        """The process group of the server and its model processes; its number is the server's own."""
         assert self._process is not None
         return self._process.pid
+
+    def models(self) -> list[int]:
+        """The model processes that live now: ``llama-server`` with 0.30 and newer, a runner before."""
+        return [pid for pid in _group(self.group) if pid != self.group]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server and its model processes at once."""
+        os.killpg(self.group, number)
+
+    def signal_models(self, number: int) -> None:
+        """Send a signal to the model processes alone."""
+        found = self.models()
+        assert found, "no model is loaded"
+        for pid in found:
+            os.kill(pid, number)
 
     def start(self) -> None:
         """Start and wait for the line that names the port; a new session, so that one signal ends all of it."""
@@ -68,9 +85,9 @@ class OllamaServer:
             "OLLAMA_HOST": self.address,
             "OLLAMA_MODELS": str(self.root / "models"),
             "OLLAMA_NUM_PARALLEL": str(self.slots),
-            "OLLAMA_CONTEXT_LENGTH": str(self.context_tokens),
             "OLLAMA_NOPRUNE": "1",
             "OLLAMA_NO_CLOUD": "1",
+            **self.settings,
             "ARRIERO_PYTHON": str(Path(sys.executable).resolve()),
         }
         self._process = subprocess.Popen(
@@ -111,9 +128,20 @@ class OllamaServer:
         self._process = None
 
 
+def _group(number: int) -> list[int]:
+    """Processes of a group, without those that have ended and wait to be reaped."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(group) == number and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
 @contextlib.contextmanager
 def fleet(
-    root: Path, slots: list[int], folder: Path, *, port: int = 0, context_tokens: int = 0
+    root: Path, slots: Sequence[int], folder: Path, *, port: int = 0, settings: Mapping[str, str] | None = None
 ) -> Iterator[list[OllamaServer]]:
     """Servers with these slots, up while the block runs; they share one model store.
 
@@ -122,10 +150,10 @@ def fleet(
         slots: ``OLLAMA_NUM_PARALLEL``, one a server.
         folder: For logs and homes.
         port: Of the first one, the others follow; 0 for free ports.
-        context_tokens: For requests that name none; 0 for Ollama's own.
+        settings: Further environment of each.
     """
     servers = [
-        OllamaServer(root, count, folder / f"ollama-{n}", port=port and port + n, context_tokens=context_tokens)
+        OllamaServer(root, count, folder / f"ollama-{n}", port=port and port + n, settings=settings)
         for n, count in enumerate(slots)
     ]
     try:
@@ -143,7 +171,8 @@ def _serve(chosen: argparse.Namespace, command: list[str]) -> int:
         raise InstallError("not installed yet: python .ci/real_ollama.py install")
     folder = Path(tempfile.mkdtemp(prefix="arriero-fleet-"))
     try:
-        with fleet(root, chosen.slots, folder, port=chosen.port, context_tokens=chosen.context) as servers:
+        settings = {"OLLAMA_CONTEXT_LENGTH": str(chosen.context)}
+        with fleet(root, chosen.slots, folder, port=chosen.port, settings=settings) as servers:
             urls = [server.url for server in servers]
             if command:
                 return subprocess.run(

@@ -12,7 +12,7 @@ from arriero_command import arriero, started, wait_finished
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("local_model")]
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "prompts.txt"
-ROWS = "12"
+ROWS = "5"
 FIRST_S = 15.0
 """Until the first result is counted; the start of the model is inside."""
 

@@ -12,7 +12,7 @@ from ollama_fleet import OllamaFleet
 
 pytestmark = pytest.mark.timeout(60)
 
-PROMPTS = [f"Write one sentence about the number {number}." for number in range(72)]
+PROMPTS = [f"Write one sentence about the number {number}." for number in range(40)]
 
 
 @pytest.fixture
@@ -24,7 +24,8 @@ def folder(tmp_path: Path) -> Path:
 def test_a_batch_killed_in_the_middle_and_run_again_keeps_every_result_once(
     ollama_fleet: OllamaFleet, folder: Path
 ) -> None:
-    command = ["run", "prompts.txt", "-o", "results.json", "-c", "30", *ollama_fleet.flags]
+    flags = ollama_fleet.flags_of(ollama_fleet.model, "num_predict=10")
+    command = ["run", "prompts.txt", "-o", "results.json", "-c", "30", *flags]
     with started(folder, *command) as first:
         wait_finished(folder, "results.json", 10, first)
         first.send_signal(signal.SIGKILL)
@@ -47,7 +48,8 @@ def test_a_batch_killed_in_the_middle_and_run_again_keeps_every_result_once(
 
 
 def test_a_finished_batch_verifies_and_is_not_sent_again(ollama_fleet: OllamaFleet, folder: Path) -> None:
-    command = ["run", "prompts.txt", "-o", "results.json", "-c", "auto", "--first", "16", *ollama_fleet.flags]
+    flags = ollama_fleet.flags_of(ollama_fleet.model, "num_predict=8")
+    command = ["run", "prompts.txt", "-o", "results.json", "-c", "auto", "--first", "16", *flags]
     answered = ollama_fleet.answered("/api/chat")
     first = arriero(folder, *command)
     sent = ollama_fleet.answered("/api/chat") - answered
@@ -63,12 +65,13 @@ def test_a_finished_batch_verifies_and_is_not_sent_again(ollama_fleet: OllamaFle
 
 
 def test_every_instance_takes_part_and_tokens_are_counted(ollama_fleet: OllamaFleet, folder: Path) -> None:
-    done = arriero(folder, "run", "prompts.txt", "-o", "results.json", "-c", "12", "--first", "36", *ollama_fleet.flags)
+    flags = ollama_fleet.flags_of(ollama_fleet.model, "num_predict=12")
+    done = arriero(folder, "run", "prompts.txt", "-o", "results.json", "-c", "12", "--first", "24", *flags)
 
     assert done.returncode == 0, done.stderr
     results = json.loads((folder / "results.json").read_text())
     assert len({result["instance"] for result in results}) == len(ollama_fleet.urls)
-    assert all(1 <= result["usage"]["output_tokens"] <= 24 for result in results)
+    assert all(1 <= result["usage"]["output_tokens"] <= 12 for result in results)
     assert all(result["finish_reason"] in ("stop", "length") for result in results)
 
 
