@@ -95,8 +95,8 @@ def _made(path: Path) -> apsw.Connection:
         time.sleep(MADE_LOOK_S)
     else:
         raise StorageError(f"The journal {path} is still being made.", hint="look again in a moment")
-    # Its maker may have finished, and ended, between the two looks.
-    connection = _readable(path)
+    # Its maker may have finished, and ended, between the two looks; or a crash left a change half done.
+    connection = _readable(path) or _undone(path)
     if connection is None:
         raise StorageError(
             f"The journal {path} holds nothing: the process that began it was killed at once.",
@@ -114,14 +114,35 @@ def _readable(path: Path) -> apsw.Connection | None:
         try:
             if _recognise(connection, path) or not connection.execute(statement("batches")).fetchall():
                 return None
-        except (
-            apsw.ReadOnlyError
-        ):  # its maker was killed while it wrote the first page, and only a writer can undo that
+        except apsw.ReadOnlyError:  # a crash left a change half done, and only a writer can undo that
             return None
         except apsw.CorruptError:  # what can be read is read, and the damage is said where it is met
             pass
         unless_opened.pop_all()
         return connection
+
+
+def _undone(path: Path) -> apsw.Connection | None:
+    """What can be read once SQLite has taken back a change that a crash left half done; None: still nothing.
+
+    The mode of the file is changed when it is opened and closed, with a rollback journal; the rows are not touched.
+    """
+    if not place.side_file(path, "-journal").exists():
+        return None
+    with translated(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
+        try:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        except apsw.ReadOnlyError as error:
+            raise StorageError(
+                f"A crash left the journal {path} in the middle of a change, and its folder cannot be written to "
+                "take that back.",
+                hint="copy the folder to a place that can be written, or run the same command again",
+            ) from error
+        finally:
+            abandon(connection)
+    return _readable(path)
 
 
 def settle(connection: apsw.Connection) -> None:
