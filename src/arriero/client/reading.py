@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import structs
@@ -12,11 +13,12 @@ from arriero.client.batch import BATCH, near, prompt_for, spool_path
 from arriero.client.next_step import next_step
 from arriero.config.formats import default_journal, output_paths
 from arriero.config.settings import Settings
-from arriero.core.batch import BatchStatus, Counts
+from arriero.core.batch import BatchStatus
 from arriero.core.outcome import Failure, FailureKind
 from arriero.errors import ConfigError, StorageError
 from arriero.inputs.row import Row
 from arriero.inputs.source import FileSource, Source
+from arriero.journal.faults import damaged
 from arriero.journal.lock import holder
 from arriero.journal.reader import JournalReader
 from arriero.journal.rounds import retry as open_round
@@ -28,6 +30,7 @@ from arriero.monitor.words import plural
 from arriero.outputs.join import join
 from arriero.outputs.record import record_bytes
 
+T = TypeVar("T")
 DETAIL_CHARS = 200
 """Of a server's own words, as much as a line of a terminal can show."""
 
@@ -99,7 +102,8 @@ def _names(output: str) -> list[str]:
 def _writes(journal: str, output: str) -> bool:
     """Whether the batch of a journal writes a file of this name."""
     with JournalReader(journal) as reader:
-        return _named(msgspec.json.decode(reader.settings(), type=Settings), output) != output
+        settings = _decoded(journal, "the settings", reader.settings(), Settings)
+    return _named(settings, output) != output
 
 
 def _named(settings: Settings, output: str) -> str:
@@ -118,11 +122,7 @@ def resume_settings(output: str, journal: str | None) -> Settings:
     """
     path = journal_path(output, journal)
     with JournalReader(path) as reader:
-        text = reader.settings()
-    try:
-        settings = msgspec.json.decode(text, type=Settings)
-    except msgspec.ValidationError as error:
-        raise StorageError(f"the settings in {path} are of another version of arriero ({error})") from error
+        settings = _decoded(path, "the settings", reader.settings(), Settings)
     named = _named(settings, output)
     if not settings.input:
         raise ConfigError(
@@ -130,6 +130,15 @@ def resume_settings(output: str, journal: str | None) -> Settings:
             hint="call arriero.map or Client.stream with the same items and this journal again",
         )
     return structs.replace(settings, input=near(settings.input), output=named, journal=path, force=False)
+
+
+def _decoded(path: str, what: str, text: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        raise StorageError(f"{what} in {path} are of another version of arriero ({error})") from error
+    except (ValueError, TypeError) as error:
+        raise damaged(Path(path), f"{what} cannot be read") from error
 
 
 def stored_source(settings: Settings) -> Source:
@@ -150,7 +159,7 @@ def status(output: str, journal: str | None) -> Snapshot:
     path = journal_path(output, journal)
     with JournalReader(path) as reader:
         text = reader.snapshot(BATCH)
-        snapshot = Snapshot(state="", counts=Counts()) if text is None else msgspec.json.decode(text, type=Snapshot)
+        snapshot = _decoded(path, "the numbers", text or b'{"state": "", "counts": {}}', Snapshot)
         counts, state = reader.counts(BATCH), reader.batch(BATCH).status
         failures = reader.failure_kinds(BATCH)
     if holder(Path(path)) is None:

@@ -20,7 +20,7 @@ from arriero.core.events import AttemptFailed, AttemptRefunded, AttemptStarted, 
 from arriero.core.outcome import Failure, Success
 from arriero.core.request import Attempt, BatchId, Result
 from arriero.journal.done import Done
-from arriero.journal.outcome import ENCODER, encode, speakable
+from arriero.journal.outcome import ENCODER, encode, seal, speakable
 from arriero.journal.statements import statement, statement_for
 
 GROUP_RESULTS = 500
@@ -120,20 +120,9 @@ class Commit:
             answer += 1
             position, round_ = request.position, request.round
             finished += (batch, position, round_, kind, request.row_hash, answer)
-            answers += (
-                answer,
-                batch,
-                position,
-                round_,
-                request.id,
-                session,
-                result.instance,
-                request.unit.model,
-                result.attempts,
-                result.attempt,
-                result.ended_at,
-                encode(outcome),
-            )
+            made = (request.id, session, result.instance, request.unit.model, result.attempts, result.attempt)
+            key = (batch, position, round_, *made, float(result.ended_at))
+            answers += (answer, *key, seal(key, encode(outcome)))
         execute = self._connection.execute
         _insert(execute, "insert_finished", finished, FINISHED_COLUMNS)
         _insert(execute, "insert_answer", answers, ANSWER_COLUMNS)

@@ -19,8 +19,9 @@ from arriero.journal.statements import schema, statement
 APPLICATION_ID = 0x41525249
 """``ARRI``; bytes 68 to 71 of the file (SQLite file format, section 1.3)."""
 
-SCHEMA_VERSION = 1
-"""``user_version`` of the file. Version 1 is the first: there is nothing older to migrate."""
+SCHEMA_VERSION = 2
+"""``user_version`` of the file. The tables of version 1 are the same, but their outcomes have no seal; they are read as
+they are, and whoever writes on makes the file one of version 2, so that an older arriero refuses it."""
 
 BUSY_TIMEOUT_MS = 5000
 """A reader holds a lock for one page of rows, milliseconds; only a checkpoint or a change of mode waits for it."""
@@ -181,6 +182,8 @@ def _prepare(connection: apsw.Connection, path: Path, *, killed: bool) -> None:
         _create(connection)
     else:
         _check(connection, path, killed=killed)
+        if connection.pragma("user_version") != SCHEMA_VERSION:
+            connection.pragma("user_version", SCHEMA_VERSION)
     connection.execute(statement("set_meta"), ("version", version("arriero")))
 
 
@@ -228,3 +231,5 @@ def _check(connection: apsw.Connection, path: Path, *, killed: bool) -> None:
         if verdict != "ok":
             first = verdict if isinstance(verdict, str) else str(verdict[0])
             raise damaged(path, first.splitlines()[-1])
+    if path.stat().st_size <= CHECKED_WHOLE_BYTES and (wrong := connection.execute(statement("check_dangling")).get):
+        raise damaged(path, f"{wrong} of its rows belong to the outcomes of others")  # whoever goes on would skip them

@@ -72,7 +72,7 @@ def begin(
     else:
         compare(path, dict(execute(statement("binding"), (batch,))), binding)
     execute(statement("resume"), (BatchStatus.RUNNING.value, batch, BatchStatus.STOPPED.value))
-    row = stored.batch(next(execute(statement("batch"), (batch,))))
+    row = _row(path, connection, batch)
     session = session or secrets.token_hex(6)
     session_key = execute(statement("session_key"), (session,)).get
     if session_key is None:
@@ -94,6 +94,13 @@ def begin(
 def _bind(connection: apsw.Connection, batch: BatchId, binding: Mapping[str, str]) -> None:
     for name, value in binding.items():
         connection.execute(statement("bind"), (batch, name, value))
+
+
+def _row(path: Path, connection: apsw.Connection, batch: BatchId) -> StoredBatch:
+    try:
+        return stored.batch(next(connection.execute(statement("batch"), (batch,))))
+    except ValueError as error:
+        raise damaged(path, f"the row of batch {batch} cannot be read") from error
 
 
 def _done(path: Path, connection: apsw.Connection, row: StoredBatch) -> Done:

@@ -153,24 +153,24 @@ INSERT INTO event (session, at, name, body)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: results
--- A page of results in input order.
-SELECT f.batch, f.position, f.round, f.kind, f.row_hash, a.id, s.name, a.instance, a.model, a.attempts, a.attempt,
-       a.ended_at, a.outcome
-FROM finished AS f JOIN answer AS a USING (answer) JOIN session AS s USING (session)
+-- A page of results in input order; what is missing beside a row is damage, and NULL shows it.
+SELECT f.batch, f.position, f.round, f.kind, f.row_hash, a.id, a.session, s.name, a.instance, a.model, a.attempts,
+       a.attempt, a.ended_at, a.outcome
+FROM finished AS f LEFT JOIN answer AS a USING (answer) LEFT JOIN session AS s ON s.session = a.session
 WHERE f.batch = ? AND f.position > ? ORDER BY f.position LIMIT ?;
 
 -- name: failures
 -- A page of failed results in input order.
-SELECT f.batch, f.position, f.round, f.kind, f.row_hash, a.id, s.name, a.instance, a.model, a.attempts, a.attempt,
-       a.ended_at, a.outcome
-FROM finished AS f JOIN answer AS a USING (answer) JOIN session AS s USING (session)
+SELECT f.batch, f.position, f.round, f.kind, f.row_hash, a.id, a.session, s.name, a.instance, a.model, a.attempts,
+       a.attempt, a.ended_at, a.outcome
+FROM finished AS f LEFT JOIN answer AS a USING (answer) LEFT JOIN session AS s ON s.session = a.session
 WHERE f.batch = ? AND f.position > ? AND f.kind IS NOT NULL ORDER BY f.position LIMIT ?;
 
 -- name: history
 -- The failed ends of a batch's earlier rounds, by round, in input order.
-SELECT h.batch, h.position, h.round, h.kind, h.row_hash, a.id, s.name, a.instance, a.model, a.attempts, a.attempt,
-       a.ended_at, a.outcome
-FROM history AS h JOIN answer AS a USING (answer) JOIN session AS s USING (session)
+SELECT h.batch, h.position, h.round, h.kind, h.row_hash, a.id, a.session, s.name, a.instance, a.model, a.attempts,
+       a.attempt, a.ended_at, a.outcome
+FROM history AS h LEFT JOIN answer AS a USING (answer) LEFT JOIN session AS s ON s.session = a.session
 WHERE h.batch = ? AND (h.round, h.position) > (?, ?) ORDER BY h.round, h.position LIMIT ?;
 
 -- name: failure_kinds

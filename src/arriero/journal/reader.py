@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,7 +67,10 @@ class JournalReader:
         rows = self._all("batch", (batch,))
         if not rows:
             raise StorageError(f"The journal {self.path} has no batch {batch}.")
-        return stored.batch(rows[0])
+        try:
+            return stored.batch(rows[0])
+        except ValueError as error:
+            raise damaged(self.path, f"the row of batch {batch} cannot be read") from error
 
     def counts(self, batch: BatchId = 1) -> Counts:
         """Requests by state as the file knows them: what runs now is not in it and counts as waiting."""
@@ -99,11 +102,13 @@ class JournalReader:
 
     def results(self, batch: BatchId = 1, *, after: int = -1) -> Iterator[StoredResult]:
         """Results in input order, from the row behind ``after``."""
-        return self._results("results", (batch,), (after,), key=slice(1, 2))
+        found = self._results("results", (batch,), (after,), key=slice(1, 2))
+        return found if after >= 0 else self._all_there(found, batch, lambda row: row.succeeded + row.failed)
 
     def failures(self, batch: BatchId = 1) -> Iterator[StoredResult]:
         """Failed results in input order."""
-        return self._results("failures", (batch,), (-1,), key=slice(1, 2))
+        found = self._results("failures", (batch,), (-1,), key=slice(1, 2))
+        return self._all_there(found, batch, lambda row: row.failed)
 
     def history(self, batch: BatchId = 1) -> Iterator[StoredResult]:
         """Failed ends of earlier rounds, by round, in input order."""
@@ -154,6 +159,21 @@ class JournalReader:
             if len(page) < rows:
                 return
             start = page[-1][key]
+
+    def _all_there(
+        self, found: Iterator[StoredResult], batch: BatchId, counted: Callable[[StoredBatch], int]
+    ) -> Iterator[StoredResult]:
+        """The same, and at their end an error if there were fewer than the batch's own row has counted.
+
+        A page of the table that calls itself shorter is damage that SQLite does not see. While the batch goes on there
+        may be more; after a retry in between nothing can be said.
+        """
+        before, read = self.batch(batch), 0
+        for read, one in enumerate(found, 1):  # noqa: B007 - counts
+            yield one
+        after = self.batch(batch)
+        if before.round == after.round and read < counted(before):
+            raise damaged(self.path, f"{counted(before) - read} of its rows are missing")
 
     def _results(
         self, name: str, fixed: tuple[Any, ...], start: tuple[int, ...], *, key: slice

@@ -12,7 +12,7 @@ from arriero.errors import StorageError
 from arriero.journal import place
 from arriero.journal.done import POSITIONS, Done
 from arriero.journal.faults import storage_error
-from arriero.journal.outcome import either
+from arriero.journal.outcome import either, unseal
 from arriero.journal.statements import statement
 from arriero.journal.stored import StoredResult
 
@@ -108,9 +108,10 @@ def _sessions(connection: apsw.Connection) -> dict[int, str]:
 
 def _decode(row: tuple[Any, ...], sessions: dict[int, str]) -> StoredResult | None:
     """A row as a result; None if its values are not what a writer writes."""
-    _, batch, position, round_, id_, session, instance, model, attempts, attempt, ended_at, outcome = row
+    _, *key, sealed = row
+    batch, position, round_, id_, session, instance, model, attempts, attempt, ended_at = key
     try:
-        decoded = either(outcome)
+        decoded = either(unseal(tuple(key), sealed))
         if not 0 <= position < POSITIONS:
             return None
     except (ValueError, TypeError):

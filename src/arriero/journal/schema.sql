@@ -1,4 +1,4 @@
--- The journal of arriero, schema 1. Every row of the input is keyed by (batch, position); the input file itself
+-- The journal of arriero, schema 2. Every row of the input is keyed by (batch, position); the input file itself
 -- is the store of what waits, so only what has ended is here. Times are seconds of the engine's monotonic clock
 -- unless a column says wall clock; `session` holds one pair of both clocks to translate.
 
@@ -80,7 +80,9 @@ CREATE TABLE answer (
     attempts INTEGER NOT NULL,            -- made in this round
     attempt INTEGER NOT NULL,             -- id of the deciding one in its session; 0: none
     ended_at REAL NOT NULL,
-    outcome BLOB NOT NULL                 -- JSON of core.outcome.Success or Failure
+    -- JSON of core.outcome.Success or Failure; since schema 2 then a newline and 8 hex digits: the CRC-32 of the JSON and
+    -- of the columns above but for `answer` (journal.outcome.seal)
+    outcome BLOB NOT NULL
 ) STRICT;
 
 -- Failed request attempts, and all attempts that are no requests (preload, unload, probe, discover).

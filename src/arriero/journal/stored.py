@@ -9,7 +9,7 @@ import msgspec
 from arriero.core.batch import BatchStatus
 from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
 from arriero.core.request import AttemptId, BatchId, Result, Unit
-from arriero.journal.outcome import failure, success
+from arriero.journal.outcome import failure, success, unseal
 
 UNIT = msgspec.json.Decoder(Unit)
 
@@ -179,7 +179,7 @@ class StoredSession(msgspec.Struct, frozen=True):
     ended_wall_s: float | None
 
 
-class StoredBatch(msgspec.Struct, frozen=True):
+class StoredBatch(msgspec.Struct, frozen=True, array_like=True):
     """A batch's own row: status word, current round, size, counters."""
 
     batch: BatchId
@@ -195,16 +195,21 @@ def result(row: tuple[Any, ...]) -> StoredResult:
     """A row of the statements ``results``, ``failures`` and ``history``.
 
     Raises:
-        msgspec.DecodeError: If the outcome is not what was written.
+        ValueError: If it is not what was written.
     """
-    batch, position, round_, kind, row_hash, id_, session, instance, model, attempts, attempt, ended_at, outcome = row
+    *place, kind, row_hash, id_, session_key, session, instance, model, attempts, attempt, ended_at, sealed = row
+    data = unseal((*place, id_, session_key, instance, model, attempts, attempt, ended_at), sealed)
+    batch, position, round_ = place
+    outcome = success(data) if kind is None else failure(data)
+    if session is None or (isinstance(outcome, Failure) and outcome.kind != kind):
+        raise ValueError("a row is not what was written")
     return StoredResult(
         batch=batch,
         position=position,
         round=round_,
         id=id_,
         row_hash=row_hash,
-        outcome=success(outcome) if kind is None else failure(outcome),
+        outcome=outcome,
         model=model,
         instance=instance,
         attempts=attempts,
@@ -245,7 +250,7 @@ def batch(row: tuple[Any, ...]) -> StoredBatch:
     """A row of the statement ``batch``.
 
     Raises:
-        ValueError: If the status is not a word of ours.
+        ValueError: If the status is not a word of ours, or a number is none.
     """
     key, status, *rest = row
-    return StoredBatch(key, BatchStatus(status), *rest)
+    return msgspec.convert((key, BatchStatus(status), *rest), StoredBatch)
