@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 from fake_ollama import Fault, Speed, answer
 from running import (
-    COMMAND,
     Fleet,
     arriero,
     assert_answered,
     assert_verified,
-    environment,
     fake_fleet,
     prompts,
     read_results,
@@ -181,23 +178,24 @@ def test_a_second_process_on_the_same_journal_is_sent_away_and_told_who_has_it(f
     assert len(fleet.requests()) == len(ASKED)
 
 
-def test_a_standard_error_that_nobody_reads_any_more_does_not_stop_the_batch(folder: Path) -> None:
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    with fake_fleet(4) as fleet:
-        ended = subprocess.run(
-            [*COMMAND, "run", "prompts.txt", *fleet.flags],
-            cwd=folder,
-            env=environment(folder),
-            stdin=subprocess.DEVNULL,
-            stderr=write_end,
-            timeout=15,
-            check=False,
-        )
-    os.close(write_end)
+def test_a_frozen_owner_keeps_its_journal_and_others_are_sent_away(folder: Path) -> None:
+    words = ("run", "prompts.txt", "-c", "4")
+    with fake_fleet(2, speed=SLOW) as fleet, started(folder, *words, *fleet.flags) as running:
+        wait_committed(folder, 3, running)
+        running.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, running.process.pid, os.WSTOPPED | os.WNOWAIT)
+        second = arriero(folder, *words, *fleet.flags)
+        retried = arriero(folder, "retry", "results.json")
+        fleet.calm()
+        ended = running.end(signal.SIGCONT)
 
-    assert ended.returncode == 0
+    for one in (second, retried):
+        assert one.code == 6, one.err
+        assert str(running.process.pid) in one.err
+    assert ended.code == 0, ended.err
+    assert len(fleet.requests("completed")) == len(ASKED)
     assert_answered(read_results(folder), ASKED)
+    assert_verified(folder)
 
 
 def test_a_stopped_and_continued_process_blames_nobody_and_ends_the_batch(folder: Path) -> None:

@@ -12,7 +12,7 @@ import click
 from arriero import __version__
 from arriero.cli.command import Group
 from arriero.cli.ending import end_quietly, fail, fail_usage, form_of
-from arriero.cli.terminal import tolerate_any_encoding
+from arriero.cli.terminal import tolerate_any_encoding, wait_for_no_reader
 from arriero.errors import ArrieroError
 
 USAGE_EXIT = 2
@@ -92,6 +92,7 @@ def start(argv: Sequence[str]) -> int:
         The exit status, as ``docs/reliability.md`` lists them.
     """
     tolerate_any_encoding()
+    wait_for_no_reader()
     form = form_of(argv, os.environ)
     try:
         code = _invoked(argv)

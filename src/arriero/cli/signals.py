@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
+from arriero.cli.terminal import has_room
+
 INTERRUPTED_EXIT = 130
 
 _WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -81,7 +83,7 @@ class Signals:
 
     def _tell(self, text: str) -> None:
         # Past the buffered stream: the handler may have interrupted a write to it, and a second one would raise.
-        if not self._quiet:
+        if not self._quiet and has_room(2, 0.0):  # nobody reads: the signal counts all the same
             try:
                 os.write(2, text.encode())
             except OSError:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import re
+import select
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
+
+PATIENCE_S = 1.0
+"""How long a reader of talk may take nothing; one that reads takes everything within microseconds."""
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7e]")
 
@@ -35,7 +39,7 @@ def say(text: str) -> None:
         return
     try:
         print(printable(text), file=sys.stderr, flush=True)
-    except (BrokenPipeError, ValueError):
+    except (OSError, ValueError):  # a closed terminal answers EIO
         return
 
 
@@ -73,6 +77,45 @@ def write_json_line(line: bytes) -> None:
         sys.stdout.buffer.write(line + b"\n")
     else:
         print(line.decode("utf-8", "replace"))
+
+
+class PatientFile(io.FileIO):
+    """Standard error that leaves unsaid what nobody takes: a full pipe, or a held terminal, stops no batch.
+
+    A reader that took nothing for ``PATIENCE_S`` is not waited for again until there is room.
+    """
+
+    _patience_s = PATIENCE_S
+
+    def write(self, data: Any) -> int:
+        """Write as much as is taken; the rest counts as written.
+
+        Raises:
+            OSError: As the file does; whoever listened has left.
+        """
+        left = memoryview(data).cast("B")
+        while left:
+            room = has_room(self.fileno(), self._patience_s)
+            self._patience_s = PATIENCE_S if room else 0.0
+            if not room:
+                break
+            left = left[super().write(left[: select.PIPE_BUF]) or 0 :]
+        return len(data)
+
+
+def has_room(descriptor: int, wait_s: float) -> bool:
+    """Whether a descriptor takes ``select.PIPE_BUF`` bytes without blocking, or says at once that nobody reads any more."""
+    look = select.poll()
+    look.register(descriptor, select.POLLOUT)
+    return bool(look.poll(wait_s * 1000))
+
+
+def wait_for_no_reader() -> None:
+    """Let standard error be a ``PatientFile``, where it is a file of the process and nothing that a caller put there."""
+    before = sys.stderr
+    if type(before) is io.TextIOWrapper and hasattr(select, "poll"):
+        raw: Any = PatientFile(before.fileno(), "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(raw, encoding=before.encoding, errors="backslashreplace", write_through=True)
 
 
 def tolerate_any_encoding() -> None:

@@ -249,8 +249,13 @@ def with_stored_models(settings: Settings) -> Settings:
     """A resume without ``-m`` goes on with the model that the journal was bound to."""
     if settings.models or settings.force or not Path(settings.journal).exists():
         return settings
-    with JournalReader(settings.journal) as reader:
-        stored = reader.binding(BATCH).get("model", "") if BATCH in reader.batches() else ""
+    try:
+        with JournalReader(settings.journal) as reader:
+            stored = reader.binding(BATCH).get("model", "") if BATCH in reader.batches() else ""
+    except StorageError:
+        return (
+            settings  # killed while it was made: nothing is kept; else whoever opens it for writing says what is wrong
+        )
     return structs.replace(settings, models=tuple(msgspec.json.decode(stored, type=list[str]))) if stored else settings
 
 
