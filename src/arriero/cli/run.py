@@ -54,10 +54,11 @@ def _retry(output: str, kind: tuple[str, ...], journal: str | None, json: bool |
 
     settings = override(client.resume_settings(output, journal), given, os.environ, Path.cwd())
     reopened = client.retry(output, journal, kind or None)
-    if not reopened:
+    if reopened:
+        _say(f"retry      {reopened:,} {'request waits' if reopened == 1 else 'requests wait'} again", settings)
+    elif not client.retried(output, journal):  # a retry that was killed goes on, or writes its output
         _say(f"nothing to retry: no request of {output} has failed{' that way' if kind else ''}", settings)
         return 0
-    _say(f"retry      {reopened:,} {'request waits' if reopened == 1 else 'requests wait'} again", settings)
     return _carry_out(settings, as_json=bool(json), again=True)
 
 

@@ -5,7 +5,7 @@ from arriero.client.control import Control
 from arriero.client.instances import FleetView, fleet_ps
 from arriero.client.machine import Doctor, doctor
 from arriero.client.promises import Verification, verify
-from arriero.client.reading import Errors, errors, failed_rows, results, resume_settings, retry, status
+from arriero.client.reading import Errors, errors, failed_rows, results, resume_settings, retried, retry, status
 from arriero.client.rehearsal import DryRun, dry_run
 from arriero.client.summary import Summary
 from arriero.local.model import install as local_install
@@ -25,9 +25,11 @@ __all__ = [
     "errors",
     "failed_rows",
     "fleet_ps",
+    "in_retry",
     "local_install",
     "results",
     "resume_settings",
+    "retried",
     "retry",
     "run_batch",
     "status",

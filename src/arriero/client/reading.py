@@ -257,6 +257,12 @@ def retry(output: str, journal: str | None, kinds: Sequence[str] | None) -> int:
     return open_round(settings.journal, _kinds(kinds), batch=BATCH)
 
 
+def retried(output: str, journal: str | None) -> bool:
+    """Whether ``retry`` has opened a round; it may have been killed since, with rows that wait or an output of before."""
+    with JournalReader(journal or default_journal(output)) as reader:
+        return reader.batch(BATCH).round > 0
+
+
 def _kinds(names: Sequence[str] | None) -> frozenset[FailureKind] | None:
     if names is None:
         return None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import apsw
 
-from arriero.errors import BindingError, StorageError
+from arriero.errors import ArrieroError, BindingError, StorageError
 from arriero.journal import place
 from arriero.journal.faults import damaged, translated
-from arriero.journal.lock import holder
+from arriero.journal.lock import Lock, holder
 from arriero.journal.statements import schema, statement
 
 APPLICATION_ID = 0x41525249
@@ -92,18 +92,43 @@ def _made(path: Path) -> apsw.Connection:
         if connection is not None:
             return connection
         if holder(path) is None:
+            _undo(path)
             break
         time.sleep(MADE_LOOK_S)
     else:
         raise StorageError(f"The journal {path} is still being made.", hint="look again in a moment")
-    # Its maker may have finished, and ended, between the two looks; or a crash left a change half done.
-    connection = _readable(path) or _undone(path)
+    # Its maker may have finished, and ended, between the two looks.
+    connection = _readable(path)
+    if connection is None and place.side_file(path, "-journal").exists():
+        raise StorageError(
+            f"The process that wrote the journal {path} was killed in the middle of a change.",
+            hint="run the same command again: it undoes the change; nothing that was counted is lost",
+        )
     if connection is None:
         raise StorageError(
             f"The journal {path} holds nothing: the process that began it was killed at once.",
             hint="run the same command again",
         )
     return connection
+
+
+def _undo(path: Path) -> None:
+    """Let SQLite undo a change in which its writer was killed; a connection that only reads cannot.
+
+    Such a change is the one between rollback mode and WAL mode, at either end of a session.
+    """
+    if not place.side_file(path, "-journal").exists():
+        return
+    with suppress(ArrieroError, apsw.Error):  # held by another by now, or a folder that is not ours to write
+        lock = Lock.take(path)
+        try:
+            connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the look undoes it
+            finally:
+                connection.close()
+        finally:
+            lock.release()
 
 
 def _readable(path: Path) -> apsw.Connection | None:
@@ -121,29 +146,6 @@ def _readable(path: Path) -> apsw.Connection | None:
             pass
         unless_opened.pop_all()
         return connection
-
-
-def _undone(path: Path) -> apsw.Connection | None:
-    """What can be read once SQLite has taken back a change that a crash left half done; None: still nothing.
-
-    The mode of the file is changed when it is opened and closed, with a rollback journal; the rows are not touched.
-    """
-    if not place.side_file(path, "-journal").exists():
-        return None
-    with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
-        try:
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-        except apsw.ReadOnlyError as error:
-            raise StorageError(
-                f"A crash left the journal {path} in the middle of a change, and its folder cannot be written to "
-                "take that back.",
-                hint="copy the folder to a place that can be written, or run the same command again",
-            ) from error
-        finally:
-            abandon(connection)
-    return _readable(path)
 
 
 def settle(connection: apsw.Connection) -> None:
