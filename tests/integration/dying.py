@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Steps:
 
     Args:
         folder: Where ``STEPS`` is written.
-        die_at: The step before which it dies: its number from 1, or its line in ``STEPS``; 0: it lives.
+        die_at: The step before which it dies: its number from 1, its line in ``STEPS``, ``2 LINE`` for the second such line,
+            or ``after LINE`` for the step that follows; 0: it lives.
         torn: It dies in the middle instead: half of the bytes of that write are written.
     """
 
@@ -48,6 +50,7 @@ class Steps:
         self._die_at = die_at
         self._torn = torn
         self._taken = 0
+        self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._write = os.write
         self._kept: list[Any] = []  # what SQLite calls must not be collected
@@ -67,7 +70,10 @@ class Steps:
             self._taken += 1
             line = f"{name} {_shown(what)}"
             self._write(self._log, f"{line}\n".encode())
-            if self._die_at in (self._taken, line):
+            self._seen[line] += 1
+            if self._die_at == f"after {line}":
+                self._die_at = self._taken + 1
+            elif self._die_at in (self._taken, line, f"{self._seen[line]} {line}"):
                 if self._torn and half is not None:
                     half()
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -110,7 +116,7 @@ class Steps:
     def _sqlite_step(self, name: str, call: Callable[..., int]) -> Callable[..., int]:
         def counted(first: Any, *more: int) -> int:
             half = (lambda: call(first, more[0], more[1] // 2, *more[2:])) if "write" in name else None
-            self._step(f"sqlite-{name}", first, half)
+            self._step(f"sqlite-{name.removeprefix('p').removesuffix('64')}", first, half)
             return call(first, *more)
 
         return counted

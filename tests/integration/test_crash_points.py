@@ -149,15 +149,15 @@ class Place:
         ended = {one.position: one for one in stored_results(self.folder, self.journal)}
         with JournalReader(self.folder / self.journal) as reader:
             last = list(reader.sessions())[-1].name
+        completed = Counter(one.attempt for one in self.fleet.requests("completed"))
+        assert all(completed[one.attempt_name] == 1 for one in ended.values()), f"{where}: a result nobody answered"
+        assert max(completed.values()) == 1, f"{where}: an attempt was sent twice"
         mine = [one for one in self.fleet.requests() if one.attempt.startswith(f"{last}-")]
         if not self.scenario.fresh:
             asked = Counter(position_of(one.prompt) for one in mine)
             left = Counter(position for position in range(len(ASKED)) if position not in kept)
             assert asked in (left, Counter()) if not left else asked == left, f"{where}: asked {asked}, left {left}"
             assert marks(kept) <= marks(ended), f"{where}: a kept result was replaced"
-        completed = Counter(one.attempt for one in self.fleet.requests("completed"))
-        assert all(completed[one.attempt_name] == 1 for one in ended.values()), f"{where}: a result nobody answered"
-        assert max(completed.values()) == 1, f"{where}: an attempt was sent twice"
         assert_no_hole(completed, marks(kept), AT_ONCE)
 
 
@@ -173,7 +173,7 @@ def position_of(prompt: str) -> int:
 
 def half_way(place: Place) -> None:
     """A batch of which two rows are kept, killed with SQLite's side files and its lock beside it."""
-    died = place.run(*RUN, "--first", "2", die_at="sqlite-ftruncate results.json.journal-wal")
+    died = place.run(*RUN, "--first", "2", die_at="2 sqlite-write results.json.journal")  # the first made it
     assert died.code < 0
     assert len(place.kept()) == 2
 
@@ -227,10 +227,11 @@ def steps_of(place: Place) -> list[str]:
 
 
 def sampled(steps: list[str], seed: str) -> list[int | str]:
-    """Each rename, and places by chance."""
+    """Before each rename, just after something was written to be read, and places by chance."""
     chance = random.Random(seed)
-    renames = sorted({step for step in steps if step.startswith(("replace results", "rename results"))})
-    return [*renames, *sorted(chance.sample(range(1, len(steps) + 1), SAMPLE))]
+    renames = {step for step in steps if step.startswith(("replace results", "rename results"))}
+    told = {f"after {step}" for step in steps if step.startswith("write results") and step.endswith(".partial")}
+    return [*sorted(renames | told), *sorted(chance.sample(range(1, len(steps) + 1), SAMPLE))]
 
 
 @pytest.mark.timeout(60)

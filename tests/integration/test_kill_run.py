@@ -217,7 +217,7 @@ def wait_partial(folder: Path, process: subprocess.Popen[str]) -> None:
         pass
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(40)
 def test_an_answer_waits_for_no_other_to_be_kept_and_a_resume_redoes_exactly_what_was_in_flight(tmp_path: Path) -> None:
     """Ten answers come, then none: a journal that waited for a group would keep none of them."""
     asked = write_prompts(tmp_path, 60)

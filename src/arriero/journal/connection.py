@@ -99,7 +99,7 @@ def _made(path: Path) -> apsw.Connection:
         raise StorageError(f"The journal {path} is still being made.", hint="look again in a moment")
     # Its maker may have finished, and ended, between the two looks.
     connection = _readable(path)
-    if connection is None and place.side_file(path, "-journal").exists():
+    if connection is None and _half_done(path):
         raise StorageError(
             f"The process that wrote the journal {path} was killed in the middle of a change.",
             hint="run the same command again: it undoes the change; nothing that was counted is lost",
@@ -112,12 +112,20 @@ def _made(path: Path) -> apsw.Connection:
     return connection
 
 
+def _half_done(path: Path) -> bool:
+    """Whether SQLite's rollback journal has something to undo."""
+    try:
+        return place.side_file(path, "-journal").stat().st_size > 0
+    except OSError:
+        return False
+
+
 def _undo(path: Path) -> None:
     """Let SQLite undo a change in which its writer was killed; a connection that only reads cannot.
 
     Such a change is the one between rollback mode and WAL mode, at either end of a session.
     """
-    if not place.side_file(path, "-journal").exists():
+    if not _half_done(path):
         return
     with suppress(ArrieroError, apsw.Error):  # held by another by now, or a folder that is not ours to write
         lock = Lock.take(path)
