@@ -39,7 +39,7 @@ from arriero.journal.stored import StoredResult
 ASKED = prompts(4)
 AT_ONCE = 2
 RUN = ("run", "prompts.txt", "-c", str(AT_ONCE))
-SAMPLE = 5
+SAMPLE = 3
 """Places by chance a scenario in the default suite."""
 
 
