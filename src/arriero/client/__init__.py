@@ -25,7 +25,6 @@ __all__ = [
     "errors",
     "failed_rows",
     "fleet_ps",
-    "in_retry",
     "local_install",
     "results",
     "resume_settings",
