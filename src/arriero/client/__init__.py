@@ -2,10 +2,11 @@
 
 from arriero.client.carry import run_batch
 from arriero.client.control import Control
+from arriero.client.failed import Errors, errors, failed_rows, retried, retry
 from arriero.client.instances import FleetView, fleet_ps
 from arriero.client.machine import Doctor, doctor
 from arriero.client.promises import Verification, verify
-from arriero.client.reading import Errors, errors, failed_rows, results, resume_settings, retried, retry, status
+from arriero.client.reading import results, resume_settings, status
 from arriero.client.rehearsal import DryRun, dry_run
 from arriero.client.summary import Summary
 from arriero.local.model import install as local_install
