@@ -59,25 +59,29 @@ def bugs() -> list[Bug]:
 
 
 @contextmanager
-def planted(bug: Bug) -> Iterator[Path]:
-    """A copy of the package with the bug in it; the folder to import it from.
+def copied() -> Iterator[Path]:
+    """A folder with a copy of the package's sources in ``src``."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(REPOSITORY / "src", Path(folder) / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        yield Path(folder)
+
+
+def plant(bug: Bug, folder: Path, *flags: str) -> None:
+    """Put a bug into the sources of a folder; with ``-R`` take it out again.
 
     Raises:
         LookupError: The patch does not fit the code any more.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(REPOSITORY / "src", Path(folder) / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        done = subprocess.run(
-            ["git", "apply", str(bug.file)],
-            cwd=folder,
-            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(Path(folder).parent)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise LookupError(f"{bug.name} does not fit the code: {done.stderr.strip()}")
-        yield Path(folder) / "src"
+    done = subprocess.run(
+        ["git", "apply", *flags, str(bug.file)],
+        cwd=folder,
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(folder.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LookupError(f"{bug.name} does not fit the code: {done.stderr.strip()}")
 
 
 def proof(bug: Bug) -> tuple[bool, str]:
@@ -86,11 +90,12 @@ def proof(bug: Bug) -> tuple[bool, str]:
     Returns:
         Whether it failed with the words of the header, and all that pytest printed.
     """
-    with planted(bug) as source:
+    with copied() as folder:
+        plant(bug, folder)
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-m", "", "-p", "no:cacheprovider", "--tb=short", bug.test],
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             check=False,
