@@ -174,6 +174,19 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
     assert broken == []
 
 
+def test_the_reliability_page_names_tests_and_modules_that_are_there() -> None:
+    page = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| P\d+ ", line)]
+    named = {name for row in rows for name in re.findall(r"`([\w/]+(?:\.(?:py|sql)|/))`", row)}
+    lost = [
+        name for name in sorted(named) if not any((base / name).exists() for base in (SOURCE, REPOSITORY / "tests"))
+    ]
+
+    assert len(rows) == 15
+    assert all("test_" in row or "scale/" in row for row in rows)
+    assert lost == []
+
+
 def test_the_licence_is_whole() -> None:
     licence = (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
 

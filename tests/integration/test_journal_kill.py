@@ -51,7 +51,7 @@ def result_of(position, round_, session):
 
 def attempt_of(position, round_):
     asked = result_of(position, round_, "").request
-    attempt = Attempt(id=position, instance="one", request=asked, unit=UNIT, timeouts=Timeouts(1, 1, 1))
+    attempt = Attempt(id=1_000_000 + position, instance="one", request=asked, unit=UNIT, timeouts=Timeouts(1, 1, 1))
     return AttemptFailed(attempt=attempt, kind=FailureKind.TIMEOUT, detail="", charged=True, retry_in_s=1.0, at=0.0)
 
 

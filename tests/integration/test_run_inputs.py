@@ -186,7 +186,7 @@ def test_a_changed_row_is_refused_with_its_line_and_nothing_is_sent(tmp_path: Pa
     assert "prompts.txt:7" in refused.err
     assert len(fleet.requests()) == sent
     assert checked.code == 7
-    assert "BAD   input" in checked.out
+    assert "BAD   P8  input" in checked.out
 
 
 CHANGES = {
@@ -319,7 +319,7 @@ def test_another_input_for_the_same_output_is_told_as_such_and_a_renamed_one_is_
     assert said in refused.err
     assert "holds the batch of renamed.txt, and short.txt is another input: it has 1 row" in shorter.err
     assert "-o, or run with --force" in refused.err
-    assert "ok    input" in status.out  # the refused run has not become the batch's
+    assert "ok    P8  input" in status.out  # the refused run has not become the batch's
     assert accepted.code == 0, accepted.err
     assert "renamed.txt (was prompts.txt)" in accepted.err
     assert "11 appended since" in accepted.err

@@ -112,7 +112,7 @@ ALL_OF = "at least {0} can run at once, all that -c {0} allows: more may fit"
         ("2", 25, [["at least 3 can run at once, -c 2 leaves 1 or more idle"], [ALL_OF.format(2)]]),
         ("7", 25, [[], [ALL_OF.format(7)]]),
         ("30", 10, [[]]),
-        ("30", 80, [["7 can run at once, -c 30 parks 23"]]),
+        ("30", 80, [["7 can run at once, -c 30 parks 23"], []]),
     ],
 )
 def test_a_fleet_that_was_not_tried_in_full_is_told_as_a_least_or_not_at_all(
