@@ -15,7 +15,7 @@ from arriero.simulator.engine import Chaos, SimulatedEngine
 from arriero.simulator.gateway import Gateway
 from arriero.simulator.server import Server
 from arriero.simulator.spec import ServerSpec, Truth
-from arriero.simulator.timeline import StandstillError, Timeline
+from arriero.simulator.timeline import SWEEP_LEAST, StandstillError, Timeline
 
 UNIT = Unit("mistral:7b")
 PATIENT = Timeouts(first_byte_s=1000.0, idle_s=1000.0, total_s=1000.0)
@@ -246,3 +246,15 @@ def test_while_we_are_away_servers_go_on_and_deadlines_stand_still():
 def test_to_wait_for_ever_is_an_error():
     with pytest.raises(StandstillError):
         Place().engine.wait(inf).send(None)
+
+
+def test_alarms_that_were_called_off_are_not_held():
+    timeline, rung = Timeline(), []
+    for number in range(10_000):
+        timeline.at(600.0 + number, lambda: rung.append(0)).off()
+        if number % 1000 == 0:
+            timeline.at(1.0 + number, lambda number=number: rung.append(number))
+
+    assert len(timeline._alarms) <= 2 * SWEEP_LEAST
+    timeline.go_to(20_000.0)
+    assert rung == list(range(0, 10_000, 1000))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
+
+SWEEP_LEAST = 1024
+"""Fewer alarms than this are never looked through for those that were called off."""
 
 
 class StandstillError(Exception):
@@ -41,12 +44,15 @@ class Timeline:
         self.now = 0.0
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._serial = 0
+        self._sweep_at = SWEEP_LEAST
 
     def at(self, when: float, call: Callable[[], None]) -> Alarm:
         """Let something happen at a time, at once if that is past."""
         alarm = Alarm(max(when, self.now), call)
         self._serial += 1
         heappush(self._alarms, (alarm.at, self._serial, alarm))
+        if len(self._alarms) >= self._sweep_at:
+            self._sweep()
         return alarm
 
     def next_at(self) -> float:
@@ -76,3 +82,9 @@ class Timeline:
         while self.next_at() <= until:
             self.step()
         self.now = max(self.now, until)
+
+    def _sweep(self) -> None:
+        """Drop what was called off: a deadline of minutes that was met at once would stay for as long."""
+        self._alarms = [entry for entry in self._alarms if entry[2].call is not None]
+        heapify(self._alarms)
+        self._sweep_at = max(SWEEP_LEAST, 2 * len(self._alarms))
