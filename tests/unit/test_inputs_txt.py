@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from arriero.inputs.lines import Line
 from arriero.inputs.row import BadRow, Row, row_hash
-from arriero.inputs.txt import is_blank, parse_text
+from arriero.inputs.txt import hash_of_text, is_blank, parse_text
 
 
 def line(text, number=1):
@@ -74,3 +74,11 @@ def test_any_bytes_are_blank_a_prompt_unchanged_or_a_bad_line(text):
     else:
         assert isinstance(row, Row)
         assert row.prompt == meant.strip()
+
+
+@given(
+    st.binary(max_size=40)
+    | st.text(alphabet="a \t\r\x0b\x0c\x1c\x1d\x1e\x1f\0\u00a0\u2028", max_size=9).map(str.encode)
+)
+def test_the_hash_of_a_line_is_that_of_its_row(text):
+    assert hash_of_text(line(text)) == parse_text(0, line(text)).hash

@@ -13,7 +13,7 @@ from arriero.errors import InputError
 from arriero.inputs.jsonl import own_id_of, parse_json
 from arriero.inputs.lines import LINE_BYTES_MAX, AnyLine, Extent, FixedExtent, Mark, Overlong, read_lines
 from arriero.inputs.row import BadRow, Row, row_hash
-from arriero.inputs.txt import bad_row, is_blank, parse_text
+from arriero.inputs.txt import bad_row, hash_of_text, is_blank, parse_text
 
 FileState = Literal["same", "grew", "shrank", "gone"]
 
@@ -109,7 +109,7 @@ class FileSource:
         if isinstance(line, Overlong):
             return line.hash, None
         if self.input_format == "txt":
-            return parse_text(0, line).hash, None
+            return hash_of_text(line), None
         return row_hash(line.text), own_id_of(line.text)
 
     def rows(self, start: Mark | None = None) -> Iterator[Row | BadRow]:

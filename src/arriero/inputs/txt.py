@@ -11,7 +11,7 @@ def is_blank(line: AnyLine) -> bool:
 
     A line that is not UTF-8 is never blank, so that it is told as a bad line.
     """
-    if not isinstance(line, Line):
+    if not isinstance(line, Line) or b" " < line.text[:1] < b"\x80":
         return False
     seen = line.text.lstrip()
     if not seen:
@@ -38,6 +38,19 @@ def parse_text(position: int, line: Line) -> Row | BadRow:
         return bad_row(position, line, column_of(line.text, line.text.index(0)), HAS_NUL)
     return Row(position=position, line=line.number, raw=prompt.encode(), is_text=True, prompt=prompt)
 
+
+def hash_of_text(line: Line) -> bytes:
+    """The hash of the row that ``parse_text`` makes of a line; a resume asks it of every finished one.
+
+    Bytes that are ASCII and hold no NUL are stripped as they are: a third of the time of making a row.
+    """
+    if line.text.isascii() and b"\0" not in line.text:
+        return row_hash(line.text.strip(ASCII_WHITESPACE))
+    return parse_text(0, line).hash
+
+
+ASCII_WHITESPACE = bytes(code for code in range(128) if chr(code).isspace())
+"""What ``str.strip`` takes off; ``bytes.strip`` alone leaves the four separators from 0x1c on."""
 
 NOT_UTF8 = "not UTF-8; save the file as UTF-8"
 HAS_NUL = "a NUL byte"
