@@ -10,12 +10,14 @@ import pytest
 
 BUDGETS_S = {
     "unit": 30,
-    "simulation": 150,
+    "simulation": 110,
     "conformance": 30,
-    "integration": 150,
+    "integration": 200,
     "live": 90,
     "planted": 30,
     "fuzz": 20,
+    "storage": 30,
+    "scale": 40,
 }
 """Seconds a folder may take on 2 cores; together under 8 minutes."""
 
