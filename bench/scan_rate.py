@@ -122,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for input_format, path in write_rows(Path(folder), rows).items():
             source = FileSource.open(str(path), input_format)
-            hashes = [(row.position, row.hash) for row in source.rows()]
+            hashes = [(row.position, row.hash, False) for row in source.rows()]
             source.close()
             plain, plain_cpu = median_s(lambda: scan_s(path, input_format, None))  # noqa: B023  called at once
             merge, merge_cpu = median_s(lambda: scan_s(path, input_format, lambda: iter(hashes)))  # noqa: B023
