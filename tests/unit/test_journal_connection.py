@@ -167,6 +167,14 @@ def test_every_way_to_be_full_is_called_full(tmp_path, code):
     assert "failed" in storage_error(apsw.IOError(), tmp_path / "j", errno.EIO).message
 
 
+@pytest.mark.parametrize(("error", "denied"), [(apsw.ReadOnlyError(), "written"), (apsw.CantOpenError(), "opened")])
+def test_a_journal_that_may_not_be_used_says_how_to_see_why_and_the_way_round(tmp_path, error, denied):
+    said = storage_error(error, tmp_path / "j")
+    assert f"may not be {denied}" in said.message
+    assert f"ls -l {tmp_path / 'j'}" in said.hint
+    assert "--journal PATH" in said.hint
+
+
 def test_a_journal_in_which_nothing_was_kept_says_so_and_what_to_do(tmp_path):
     (tmp_path / "j").write_bytes(b"")
 

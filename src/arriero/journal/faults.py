@@ -65,6 +65,12 @@ def storage_error(error: apsw.Error, journal: Path, system_errno: int = 0) -> St
             f"The disk failed under the journal {journal}: {cause}.",
             hint="run the same command again once the disk is sound; what was counted is kept",
         )
+    if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError)):
+        denied = "written" if isinstance(error, apsw.ReadOnlyError) else "opened"
+        return StorageError(
+            f"The journal {journal} may not be {denied}.",
+            hint=f"ls -l {journal} shows whose it is; --journal PATH names another place",
+        )
     return StorageError(f"The journal {journal} cannot be used: {error}.")
 
 
