@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -22,6 +23,7 @@ from arriero.inputs.merge import Held
 from arriero.inputs.scan import Scan
 from arriero.inputs.source import FileSource, Source
 from arriero.inputs.spool import spool
+from arriero.journal.faults import damaged
 from arriero.journal.journal import Journal
 from arriero.journal.reader import JournalReader
 from arriero.outputs.claim import Aside, claim
@@ -213,8 +215,8 @@ def former_input(settings: Settings) -> str:
         return ""
     try:
         with JournalReader(settings.journal) as reader:
-            kept = msgspec.json.decode(reader.settings())
-    except StorageError:
+            kept = msgspec.json.decode(reader.settings(), type=dict[str, Any])
+    except (StorageError, msgspec.DecodeError):
         return ""  # whoever opens it for writing says what is wrong
     before = str(kept.get("input") or settings.input)
     if absolute_input(before) == absolute_input(settings.input):
@@ -252,11 +254,14 @@ def with_stored_models(settings: Settings) -> Settings:
     try:
         with JournalReader(settings.journal) as reader:
             stored = reader.binding(BATCH).get("model", "") if BATCH in reader.batches() else ""
+        models = msgspec.json.decode(stored, type=list[str]) if stored else []
     except StorageError:
         return (
             settings  # killed while it was made: nothing is kept; else whoever opens it for writing says what is wrong
         )
-    return structs.replace(settings, models=tuple(msgspec.json.decode(stored, type=list[str]))) if stored else settings
+    except msgspec.DecodeError as error:  # without the model nobody else may say it
+        raise damaged(Path(settings.journal), "the model that it is bound to cannot be read") from error
+    return structs.replace(settings, models=tuple(models)) if models else settings
 
 
 def write_output(settings: Settings, source: Source, *, complete: bool) -> Exported:

@@ -76,9 +76,11 @@ def storage_error(error: apsw.Error, journal: Path, system_errno: int = 0) -> St
 
 @contextmanager
 def translated(journal: Path, connection: apsw.Connection | None = None) -> Iterator[None]:
-    """Raise ``StorageError`` for every error of SQLite inside."""
+    """Raise ``StorageError`` for every error of SQLite inside, and for a text that is none any more."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise damaged(journal, "a text in it is not UTF-8") from error
     except apsw.Error as error:
         system_errno = connection.system_errno if connection is not None else 0
         raise storage_error(error, journal, system_errno) from error

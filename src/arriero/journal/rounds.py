@@ -14,7 +14,7 @@ from arriero.core.request import BatchId
 from arriero.errors import BindingError, StorageError
 from arriero.journal import place
 from arriero.journal.connection import settle, writing
-from arriero.journal.faults import translated
+from arriero.journal.faults import damaged, translated
 from arriero.journal.lock import Lock
 from arriero.journal.statements import statement
 from arriero.journal.stored import batch as stored_batch
@@ -57,7 +57,11 @@ def _reopen(connection: apsw.Connection, path: Path, kinds: Collection[FailureKi
     rows = connection.execute(statement("batch"), (batch,)).fetchall()
     if not rows:
         raise BindingError(f"The journal {path} has no batch {batch}.")
-    if stored_batch(rows[0]).status is BatchStatus.CANCELLED:
+    try:
+        status = stored_batch(rows[0]).status
+    except ValueError as error:
+        raise damaged(path, f"the row of batch {batch} cannot be read") from error
+    if status is BatchStatus.CANCELLED:
         raise BindingError(f"Batch {batch} of the journal {path} was cancelled; its requests do not wait again.")
     connection.execute(statement("keep_history"), (batch, kinds_json))
     reopened = connection.changes()

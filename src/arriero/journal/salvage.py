@@ -17,6 +17,9 @@ from arriero.journal.statements import statement
 from arriero.journal.stored import StoredResult
 
 RANGE_ROWS = 256
+UNREADABLE = (apsw.Error, UnicodeDecodeError)
+"""What a damaged place may raise; the second where a text is not UTF-8 any more."""
+
 SMALLEST_ROW_BYTES = 64
 """An outcome is longer; bounds the keys to look for when the log's end cannot be read."""
 
@@ -79,7 +82,7 @@ class Salvage:
             low, high = ranges.pop()
             try:
                 rows = connection.execute(statement("salvage"), (low, high)).fetchall()
-            except apsw.Error:
+            except UNREADABLE:
                 if high - low == 1:
                     self.unreadable += 1
                 else:
@@ -94,7 +97,7 @@ def _last(connection: apsw.Connection, path: Path) -> int:
     for sql in (statement("last_answer"), "SELECT max(answer) FROM finished"):
         try:
             return connection.execute(sql).get or 0
-        except apsw.Error:
+        except UNREADABLE:
             continue
     return path.stat().st_size // SMALLEST_ROW_BYTES
 
@@ -102,7 +105,7 @@ def _last(connection: apsw.Connection, path: Path) -> int:
 def _sessions(connection: apsw.Connection) -> dict[int, str]:
     try:
         return dict(connection.execute(statement("session_names")))
-    except apsw.Error:
+    except UNREADABLE:
         return {}
 
 
