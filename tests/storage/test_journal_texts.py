@@ -54,6 +54,7 @@ def test_a_damaged_text_ends_no_command_by_a_bug(
     monkeypatch.chdir(folder)
     told = set()
     whole = read(capfd, "results", OUTPUT)[1]
+    before = open_files()
     for place in columns():
         shutil.copy(half / JOURNAL, folder / JOURNAL)
         damage(folder / JOURNAL, place, VALUES[value])
@@ -67,6 +68,11 @@ def test_a_damaged_text_ends_no_command_by_a_bug(
                 assert code or out == whole, f"{where}: not all, and nothing is said"
             told.add(place if code else "")
     assert len(told) > 5, "damage was hardly ever noticed"
+    assert open_files() <= before, "a command that met damage leaves files open"
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def read(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

@@ -74,8 +74,8 @@ def failed_rows(output: str, journal: str | None, kind: str | None) -> Iterator[
     """
     wanted = _kinds((kind,) if kind else None)
     settings = resume_settings(output, journal)
-    with JournalReader(settings.journal) as reader:
-        for row, stored in join(stored_source(settings).rows(), reader.failures(BATCH)):
+    with JournalReader(settings.journal) as reader, stored_source(settings) as source:
+        for row, stored in join(source.rows(), reader.failures(BATCH)):
             if isinstance(row, Row) and (wanted is None or stored.kind in wanted):
                 yield _as_input(row, templated=settings.prompt is not None)
 

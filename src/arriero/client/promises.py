@@ -88,8 +88,8 @@ def _input(output: str, path: str) -> Finding:
     """Every answered row is still in the input, unchanged."""
     try:
         settings = resume_settings(output, path)
-        with JournalReader(path) as reader:
-            rows = sum(1 for _ in join(stored_source(settings).rows(), reader.results(BATCH)))
+        with JournalReader(path) as reader, stored_source(settings) as source:
+            rows = sum(1 for _ in join(source.rows(), reader.results(BATCH)))
     except ConfigError as error:  # of a stream: only its program has the items
         return Finding(promise="P8", name="input", ok=None, text=error.message)
     except ArrieroError as error:
@@ -113,7 +113,8 @@ def _output(output: str, path: str) -> Finding:
             return Finding(promise="P5", name="output", ok=None, text="went to standard output: nothing to compare")
         with tempfile.TemporaryDirectory(prefix="arriero-verify-") as folder:
             again = structs.replace(settings, output=str(Path(folder) / Path(output).name))
-            write_output(again, stored_source(settings), complete=True)
+            with stored_source(settings) as source:
+                write_output(again, source, complete=True)
             pairs = zip(
                 output_paths(settings.output, settings.output_format),
                 output_paths(again.output, settings.output_format),

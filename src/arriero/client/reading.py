@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,14 +92,17 @@ def _decoded(path: str, what: str, text: bytes, kind: type[T]) -> T:
         raise damaged(Path(path), f"{what} cannot be read") from error
 
 
-def stored_source(settings: Settings) -> Source:
-    """The input of a batch that was run before: the file, or the copy of standard input.
+@contextmanager
+def stored_source(settings: Settings) -> Iterator[Source]:
+    """The input of a batch that was run before: the file, or the copy of standard input; closed when the block is left.
 
     Raises:
         InputError: If it is gone.
     """
     path = spool_path(settings) if settings.input == "-" else settings.input
-    return FileSource.open(path, settings.input_format, name=settings.input, templated=settings.prompt is not None)
+    templated = settings.prompt is not None
+    with closing(FileSource.open(path, settings.input_format, name=settings.input, templated=templated)) as source:
+        yield source
 
 
 def status(output: str, journal: str | None) -> Snapshot:
@@ -130,8 +134,8 @@ def results(output: str, journal: str | None, *, salvage: bool, only: str | None
         return
     settings = resume_settings(output, journal)
     prompt = prompt_for(settings)
-    with JournalReader(path) as reader:
-        for row, stored in join(stored_source(settings).rows(), reader.results(BATCH)):
+    with JournalReader(path) as reader, stored_source(settings) as source:
+        for row, stored in join(source.rows(), reader.results(BATCH)):
             if _wanted(stored, only):
                 yield record_bytes(row, stored, prompt(row))
 
