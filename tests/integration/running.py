@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -239,6 +240,12 @@ def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str
     for name in ("CI", "PYTHONDONTWRITEBYTECODE"):  # the second would compile every module anew for each command
         kept.pop(name, None)
     return {**kept, "HOME": str(folder / ".home"), "NO_COLOR": "1", **(more or {})}
+
+
+def resume_words(err: str) -> list[str]:
+    """The words of the command that the summary prints, without the program's name."""
+    (line,) = [line for line in err.splitlines() if line.startswith("resume ")]
+    return shlex.split(line.partition("arriero ")[2])
 
 
 def prompts(count: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from running import (
     fake_fleet,
     prompts,
     read_results,
+    resume_words,
     started,
     stored_results,
     wait_committed,
@@ -35,14 +35,6 @@ STILL = Fault("stall", every=1, after_tokens=2, pause_s=3.0)
 def folder(tmp_path: Path) -> Path:
     write_prompts(tmp_path, ASKED)
     return tmp_path
-
-
-def resume_words(err: str) -> list[str]:
-    """The words of the command that the summary prints, without the program's name."""
-    (line,) = [line for line in err.splitlines() if line.startswith("resume ")]
-    words = shlex.split(line.removeprefix("resume").strip())
-    assert words[0] == "arriero"
-    return words[1:]
 
 
 @pytest.mark.parametrize(

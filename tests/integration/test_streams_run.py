@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from fake_ollama import Speed, answer
 from running import (
     COMMAND,
+    PATIENCE_S,
     arriero,
     assert_answered,
     assert_verified,
@@ -21,6 +27,7 @@ from running import (
     fake_fleet,
     prompts,
     read_results,
+    resume_words,
     stored_results,
     write_prompts,
 )
@@ -29,6 +36,11 @@ pytestmark = pytest.mark.timeout(40)
 
 ASKED = prompts(40)
 SLOW = Speed(decode_tokens_per_s=100.0)
+SMALL_BYTES = 4096
+"""The smallest pipe there is on Linux."""
+
+LINE_BYTES = 300
+"""Less than a line of results has."""
 
 
 @pytest.fixture
@@ -94,6 +106,102 @@ def test_a_standard_error_that_is_full_and_never_read_stops_neither_the_batch_no
     assert resumed.code == 0, resumed.err
     assert_answered(read_results(folder, "second.json"), ASKED)
     assert_verified(folder, "second.json")
+
+
+@contextmanager
+def writing_to(pipe: int, folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command whose standard output is a pipe; gone when the block is left."""
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def small_pipe() -> Iterator[tuple[int, int]]:
+    """A pipe that holds less than the output of ``ASKED``."""
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, SMALL_BYTES)
+    try:
+        yield read_end, write_end
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def wait_full(read_end: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a small pipe has no room for another line."""
+    until = time.monotonic() + PATIENCE_S
+    while int.from_bytes(fcntl.ioctl(read_end, termios.FIONREAD, bytes(4)), sys.byteorder) < SMALL_BYTES - LINE_BYTES:
+        with suppress(subprocess.TimeoutExpired):
+            raise AssertionError(f"ended with {process.wait(0.02)}")
+        assert time.monotonic() < until, "the output does not come"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)
+def test_a_standard_output_that_is_full_holds_no_signal_up_and_the_printed_command_goes_on(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    """The journal has every answer, and the resume prints all of them."""
+    with fake_fleet(4) as fleet:
+        words = ("run", "prompts.txt", "-o", "-", *fleet.flags)
+        with small_pipe() as (read_end, write_end), writing_to(write_end, folder, *words) as process:
+            wait_full(read_end, process)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=10)
+        kept = len(stored_results(folder, "stdout.journal"))
+        resumed = arriero(folder, *resume_words(said))
+
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    assert kept == len(ASKED)
+    assert resumed.code == 0, resumed.err
+    assert [line["response"] for line in resumed.lines] == [answer(prompt) for prompt in ASKED]
+    assert len(fleet.requests()) == len(ASKED), "nothing was asked for again"
+
+
+def test_a_signal_lets_a_reader_that_reads_have_the_whole_output(folder: Path) -> None:
+    """The pipe is full when the signal comes, and read from then on."""
+    with fake_fleet(4) as fleet:
+        words = ("run", "prompts.txt", "-o", "-", *fleet.flags)
+        with small_pipe() as (read_end, write_end), writing_to(write_end, folder, *words) as process:
+            wait_full(read_end, process)
+            process.send_signal(signal.SIGTERM)
+            read = b""
+            while len(lines := read.splitlines()) < len(ASKED) or not read.endswith(b"\n"):
+                read += os.read(read_end, SMALL_BYTES)
+            _, said = process.communicate(timeout=10)
+
+    assert process.returncode == 0, said
+    assert [json.loads(line)["response"] for line in lines] == [answer(prompt) for prompt in ASKED]
+    assert not (folder / "stdout.journal").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)], ids=str)
+def test_results_that_nobody_reads_hold_no_signal_up(folder: Path, number: signal.Signals, code: int) -> None:
+    with fake_fleet(4) as fleet:
+        assert arriero(folder, "run", "prompts.txt", *fleet.flags).code == 0
+    with (
+        small_pipe() as (read_end, write_end),
+        writing_to(write_end, folder, "results", "results.json") as process,
+    ):
+        wait_full(read_end, process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=10)
+
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    assert_verified(folder)
 
 
 def test_a_terminal_that_is_closed_drains_the_batch_as_sighup_does(folder: Path) -> None:

@@ -11,7 +11,7 @@ import click
 
 from arriero import __version__
 from arriero.cli.command import Group
-from arriero.cli.ending import end_quietly, fail, fail_usage, form_of
+from arriero.cli.ending import BROKEN_PIPE_EXIT, drop_unread, fail, fail_usage, form_of
 from arriero.cli.terminal import tolerate_any_encoding, wait_for_no_reader
 from arriero.errors import ArrieroError
 
@@ -105,9 +105,11 @@ def start(argv: Sequence[str]) -> int:
     except click.ClickException as error:
         return fail_usage(error, form=form)
     except KeyboardInterrupt:
+        drop_unread()
         return INTERRUPTED_EXIT
     except BrokenPipeError:
-        return end_quietly()
+        drop_unread()
+        return BROKEN_PIPE_EXIT
     return code
 
 

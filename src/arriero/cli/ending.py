@@ -82,15 +82,10 @@ def fail_usage(error: click.ClickException, *, form: Form) -> int:
     return 2
 
 
-def end_quietly() -> int:
-    """Let the interpreter's last flush go nowhere after whoever read stdout has left.
-
-    Returns:
-        The exit status.
-    """
+def drop_unread() -> None:
+    """Let the interpreter's last flush go nowhere: whoever read stdout has left, or does not read."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
-    return BROKEN_PIPE_EXIT
 
 
 def keep_quiet() -> None:

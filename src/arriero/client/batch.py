@@ -30,6 +30,7 @@ from arriero.outputs.claim import Aside, claim
 from arriero.outputs.export import Exported, export, export_stream
 from arriero.outputs.follow import Follow
 from arriero.outputs.openai import session_clocks
+from arriero.outputs.patient import patient
 from arriero.outputs.prompt import Prompt, prompt_of, templated
 
 BATCH: BatchId = 1
@@ -264,14 +265,27 @@ def with_stored_models(settings: Settings) -> Settings:
     return structs.replace(settings, models=tuple(models)) if models else settings
 
 
-def write_output(settings: Settings, source: Source, *, complete: bool) -> Exported:
-    """Export the journal; see ``outputs.export``."""
+def write_output(
+    settings: Settings, source: Source, *, complete: bool, stopped: Callable[[], bool] = lambda: False
+) -> Exported:
+    """Export the journal; see ``outputs.export``.
+
+    Args:
+        settings: The batch's.
+        source: Its input.
+        complete: Whether it has ended.
+        stopped: Whether a standard output that nobody reads is to be waited for no longer.
+
+    Raises:
+        UnreadError: If that is so.
+    """
     with JournalReader(settings.journal) as reader:
         rows, results = source.rows(), reader.results(BATCH)
         clocks = session_clocks(reader.sessions())
         prompt = prompt_for(settings)
         if settings.output == "-":
-            return export_stream(sys.stdout.buffer, settings.output_format, rows, results, prompt=prompt, clocks=clocks)
+            stream = patient(sys.stdout.buffer, stopped)
+            return export_stream(stream, settings.output_format, rows, results, prompt=prompt, clocks=clocks)
         return export(
             settings.output,
             settings.output_format,

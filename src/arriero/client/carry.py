@@ -36,6 +36,7 @@ from arriero.core.request import Result
 from arriero.local.server import LocalServer
 from arriero.monitor.monitor import Monitor
 from arriero.outputs.follow import Follow
+from arriero.outputs.patient import UnreadError
 
 DEMONSTRATION = "local      a 135M-parameter demonstration model: real mechanics, poor answers"
 
@@ -238,16 +239,16 @@ class Carry:
             files.journal.finish(status)
         # Only now are all results committed, so that ``status`` tells later what the summary tells here.
         files.close(lambda: msgspec.json.encode(monitor.snapshot(self._session.engine.now())))
-        complete = files.all_ended
-        written = self._write(complete=complete)
+        written, unread = self._written_or_unread()
         if self._stop.error is not None:
             raise self._stop.error
         return summarize(
             self.settings,
             monitor.snapshot(self._session.engine.now()),
-            exit_code=self._stop.code(),
+            exit_code=self._stop.code(unread=unread),
             reason=self._stop.reason,
             written=written,
+            unread=unread,
         )
 
     def _all_decided(self) -> bool:
@@ -257,10 +258,18 @@ class Carry:
         scheduler = self._session.scheduler
         return self._opened and scheduler.finished(BATCH) and scheduler.in_flight == 0
 
+    def _written_or_unread(self) -> tuple[list[str], bool]:
+        try:
+            return self._write(complete=self._files.all_ended), False
+        except UnreadError:  # the journal stays, and whoever goes on gets all of it
+            return [], True
+
     def _write(self, *, complete: bool) -> list[str]:
         if self._follow is not None:
             return [str(self._follow.finish(complete=complete))]
-        exported = write_output(self.settings, self._files.source, complete=complete)
+        exported = write_output(
+            self.settings, self._files.source, complete=complete, stopped=lambda: self._control.interrupted
+        )
         if complete and self.settings.output == "-":
             self._files.remove()
         return [str(path) for path in exported.paths]

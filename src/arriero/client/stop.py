@@ -56,11 +56,15 @@ class Stop:
             return Drained()
         return None
 
-    def code(self) -> int:
-        """The exit code of a batch that raised nothing."""
+    def code(self, *, unread: bool) -> int:
+        """The exit code of a batch that raised nothing.
+
+        Args:
+            unread: A signal came while nobody read standard output.
+        """
         if self.exit_code != EXIT_OK:
             return self.exit_code
-        if self._control.interrupted and not self._files.all_ended:
+        if unread or (self._control.interrupted and not self._files.all_ended):
             return EXIT_INTERRUPTED
         return EXIT_SOME_FAILED if self._files.journal.done.failed else EXIT_OK
 

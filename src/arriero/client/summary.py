@@ -52,6 +52,7 @@ def summarize(
     reason: str,
     written: Sequence[str],
     said: Sequence[str] = (),
+    unread: bool = False,
 ) -> Summary:
     """Put the end of a run into words.
 
@@ -62,8 +63,9 @@ def summarize(
         reason: Why it ended before its time.
         written: Files that hold the results now.
         said: Further notes.
+        unread: Nobody read standard output to its end.
     """
-    ended = snapshot.state == BatchStatus.FINISHED
+    ended = snapshot.state == BatchStatus.FINISHED and not unread
     resume = () if ended else resume_command(settings)
     kept = not ended or (settings.output, settings.journal) != ("-", default_journal("-"))
     lines = summary(
