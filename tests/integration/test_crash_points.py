@@ -88,10 +88,11 @@ class Place:
         stdin = self.folder / "prompts.txt"
         return self._alive.run(self.folder, *words, *flags, die_at=die_at, torn=torn, stdin=str(stdin))
 
-    def kept(self) -> dict[int, StoredResult]:
-        """Answers in the journal; none if nothing was ever kept in it."""
+    def kept(self, journal: str = "") -> dict[int, StoredResult]:
+        """Answers in a journal, the batch's own unless named; none if nothing was ever kept in it."""
         try:
-            return {one.position: one for one in stored_results(self.folder, self.journal) if one.succeeded}
+            found = stored_results(self.folder, journal or self.journal)
+            return {one.position: one for one in found if one.succeeded}
         except StorageError as error:
             if "holds nothing" not in str(error) and "There is no journal" not in str(error):
                 raise
@@ -111,6 +112,13 @@ class Place:
         again = self.run(*self.scenario.words)
         assert again.code == 0, f"{where}: {again.err}"
         self.check(kept, again, where)
+        if self.scenario.fresh:
+            assert marks(self.kept_before) <= self.moved_aside(), f"{where}: the copy moved aside has lost a result"
+
+    def moved_aside(self) -> set[str]:
+        """What is kept in journals that were moved aside."""
+        copies = [path.name for path in self.folder.glob(f"{self.journal}.*") if path.suffix[1:].isdigit()]
+        return {mark for name in copies for mark in marks(self.kept(name))}
 
     def look(self, kept: dict[int, StoredResult], where: str) -> None:
         """Nothing that was told is gone, nothing half has the output's name."""

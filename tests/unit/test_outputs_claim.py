@@ -1,9 +1,11 @@
 import os
 from pathlib import Path
 
+import apsw
 import pytest
 
 from arriero.errors import HeldError, OutputError
+from arriero.journal.connection import abandon, writing
 from arriero.journal.lock import Lock
 from arriero.outputs.claim import claim
 
@@ -58,16 +60,31 @@ def test_force_renames_all_files_of_a_batch_aside_with_one_number(tmp_path):
         (tmp_path / name).write_text(name)
     moved = claimed(tmp_path, force=True, beside=[tmp_path / "r.json.input"])
 
-    assert names(tmp_path) == [
+    assert [name for name in names(tmp_path) if not name.endswith("-shm")] == [
         "r.json.2",
         "r.json.input.2",
-        "r.json.journal-wal.2",
         "r.json.journal.1",
         "r.json.journal.2",
+        "r.json.journal.2-wal",
         "r.json.partial.2",
     ]
-    assert (moved[0].old.name, moved[0].new.name) == ("r.json", "r.json.2")
+    assert [one.new.name for one in moved if one.old.name == "r.json"] == ["r.json.2"]
     assert (tmp_path / "r.json.journal.2").read_text() == "r.json.journal"
+
+
+def test_force_moves_what_a_kill_left_in_the_wal_with_the_journal(tmp_path):
+    """A WAL goes by the name of its file: renamed beside it to another one, its results would be lost."""
+    journal = tmp_path / "r.json.journal"
+    with writing(journal) as connection:
+        connection.execute("INSERT INTO meta VALUES ('only', 'in the WAL')")
+        abandon(connection)
+    assert (tmp_path / "r.json.journal-wal").stat().st_size
+    claimed(tmp_path, force=True)
+
+    assert names(tmp_path) == ["r.json.journal.1"]
+    connection = apsw.Connection(str(tmp_path / "r.json.journal.1"))
+    assert connection.execute("SELECT value FROM meta WHERE name = 'only'").get == "in the WAL"
+    connection.close()
 
 
 def test_force_with_nothing_there_moves_nothing(tmp_path):

@@ -176,6 +176,22 @@ def settle(connection: apsw.Connection) -> None:
         connection.close()
 
 
+def rejoin(path: Path) -> None:
+    """Put what a killed process left in side files into the journal itself, so that its file alone is all of it.
+
+    For who holds the lock. What is damaged, or read by another at this moment, may keep side files.
+    """
+    if not any(place.side_file(path, suffix).exists() for suffix in place.SIDE_FILES):
+        return
+    with suppress(apsw.Error):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
+        with ExitStack() as unless_read:
+            unless_read.callback(abandon, connection)  # an ordinary close would remove the WAL of what it cannot read
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+            unless_read.pop_all()
+        settle(connection)
+
+
 def abandon(connection: apsw.Connection) -> None:
     """Close without touching the disk again: after a failed sync the file must be read anew before it is written."""
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

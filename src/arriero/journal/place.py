@@ -23,6 +23,13 @@ Source: SQLite, "Write-Ahead Logging", section 1: WAL does not work over a netwo
 """
 
 
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""Endings of the files that belong to an SQLite database beside it; only ``-shm`` holds nothing that could be lost.
+
+Source: SQLite, "Temporary Files Used By SQLite".
+"""
+
+
 class Identity(NamedTuple):
     """Which file a path names: device and inode."""
 
@@ -79,7 +86,7 @@ def create(path: Path) -> None:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        for suffix in ("-wal", "-shm", "-journal"):
+        for suffix in SIDE_FILES:
             side_file(path, suffix).unlink(missing_ok=True)
         os.close(os.open(path, flags, 0o600))
     except OSError as error:

@@ -12,15 +12,10 @@ from typing import NamedTuple
 from arriero.config.formats import output_paths
 from arriero.config.settings import OutputFormat
 from arriero.errors import OutputError
+from arriero.journal.connection import rejoin
 from arriero.journal.lock import Lock
-from arriero.journal.place import exists, side_file
+from arriero.journal.place import SIDE_FILES, exists, side_file
 from arriero.outputs.partial import partial_path
-
-JOURNAL_PARTS = ("", "-wal", "-shm")
-"""Endings of the files that are one SQLite database; they are moved together or not at all.
-
-Source: SQLite, "Temporary Files Used By SQLite".
-"""
 
 
 class Aside(NamedTuple):
@@ -61,7 +56,9 @@ def claim(
     if force:
         lock = Lock.take(journal) if ours else None
         try:
-            return _move_aside([*outputs, *(side_file(journal, part) for part in JOURNAL_PARTS), *beside])
+            if ours:
+                rejoin(journal)
+            return _move_aside([*outputs, journal, *beside], journal)
         finally:
             if lock is not None:
                 lock.release()
@@ -97,10 +94,14 @@ def _check_plain(path: Path) -> None:
         raise OutputError(f"{path} is {what}", hint="name the file itself, or -o - for standard output")
 
 
-def _move_aside(paths: Sequence[Path]) -> tuple[Aside, ...]:
+def _move_aside(paths: Sequence[Path], journal: Path) -> tuple[Aside, ...]:
+    """Rename what is there, all with one number; what is left beside a journal goes first, under its new name."""
     present = [path for path in paths if os.path.lexists(path)]
+    left = [suffix for suffix in SIDE_FILES if os.path.lexists(side_file(journal, suffix))]
     for number in itertools.count(1):
-        moves = tuple(Aside(path, path.with_name(f"{path.name}.{number}")) for path in present)
+        moves = [Aside(path, path.with_name(f"{path.name}.{number}")) for path in present]
+        new = journal.with_name(f"{journal.name}.{number}")
+        moves = [*(Aside(side_file(journal, suffix), side_file(new, suffix)) for suffix in left), *moves]
         if not any(os.path.lexists(move.new) for move in moves):
             break
     try:
@@ -108,4 +109,4 @@ def _move_aside(paths: Sequence[Path]) -> tuple[Aside, ...]:
             move.old.rename(move.new)
     except OSError as error:
         raise OutputError(f"cannot rename {move.old} aside: {error.strerror}") from error
-    return moves
+    return tuple(moves)
