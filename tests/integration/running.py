@@ -190,15 +190,15 @@ class Running:
         with self._heard:
             assert self._heard.wait_for(lambda: words in self.err, PATIENCE_S), self.err
 
-    def end(self, number: int | None = None) -> Ended:
+    def end(self, number: int | None = None, patience_s: float = PATIENCE_S) -> Ended:
         """Send a signal if one is given, and wait for the end."""
         if number is not None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(PATIENCE_S)
+            code = self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise AssertionError(f"still running after {PATIENCE_S} s:\n{self.err}") from None
+            raise AssertionError(f"still running after {patience_s} s:\n{self.err}") from None
         finally:
             for thread in self._threads:
                 thread.join()

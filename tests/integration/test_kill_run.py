@@ -17,6 +17,7 @@ import pytest
 from books import assert_no_hole, assert_promises
 from fake_ollama import Fault, Speed, answer
 from running import (
+    PATIENCE_S,
     Fleet,
     Running,
     arriero,
@@ -41,6 +42,9 @@ ANSWERS_A_KILL = 120
 
 FIRST_S = 0.6
 """Within this a process imports, makes its journal, scans, asks the fleet what it is and begins to send."""
+
+SLOWEST_PER_S = 50
+"""Answers a second on a machine with other work; an idle one has thousands."""
 
 SOON_S = 0.02
 """About as long as a commit takes on a busy machine."""
@@ -128,7 +132,7 @@ class Killed:
         """The same command to its end; everything is checked."""
         self.fleet.calm()
         with self.begun() as running:
-            done = running.end()
+            done = running.end(patience_s=PATIENCE_S + len(self.asked) / SLOWEST_PER_S)
         assert done.code == 0, done.err
         self.look()
         assert sorted(self.answers()) == sorted(map(answer, self.asked))
