@@ -150,6 +150,9 @@ class Place:
         visible = {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
         aside = {name for name in visible if name.rpartition(".")[2].isdigit()}
         assert visible - aside == {"prompts.txt", *self.scenario.files}, where
+        state = self.folder / ".home" / ".local" / "state" / "arriero"
+        litter = {path.name for path in state.glob("*")} - {"learned.json", "learned.json.partial"}
+        assert not litter, f"{where}: one more file with every kill: {litter}"
         self.check_books(kept, where)
 
     def check_books(self, kept: dict[int, StoredResult], where: str) -> None:
@@ -238,8 +241,9 @@ def sampled(steps: list[str], seed: str) -> list[int | str]:
     """Before each rename, just after something was written to be read, and places by chance."""
     chance = random.Random(seed)
     renames = {step for step in steps if step.startswith(("replace results", "rename results"))}
+    learned = {f"after {step}" for step in steps if step.startswith("create learned")}
     told = {f"after {step}" for step in steps if step.startswith("write results") and step.endswith(".partial")}
-    return [*sorted(renames | told), *sorted(chance.sample(range(1, len(steps) + 1), SAMPLE))]
+    return [*sorted(renames | told | learned), *sorted(chance.sample(range(1, len(steps) + 1), SAMPLE))]
 
 
 @pytest.mark.timeout(60)

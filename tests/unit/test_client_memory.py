@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -63,6 +64,27 @@ def test_the_file_is_for_its_owner_alone_and_leaves_no_other_behind(memory):
 
     assert stat.S_IMODE(memory.path.stat().st_mode) == 0o600
     assert [path.name for path in memory.path.parent.iterdir()] == ["learned.json"]
+
+
+def test_what_a_killed_batch_had_half_written_is_written_anew_and_does_not_pile_up(memory):
+    memory.path.parent.mkdir(parents=True)
+    memory.path.with_name("learned.json.partial").write_text("x" * 100_000)
+    assert keep(memory, worked())
+
+    assert remembered(memory)
+    assert [path.name for path in memory.path.parent.iterdir()] == ["learned.json"]
+
+
+def test_a_batch_that_is_held_while_it_writes_holds_no_other(memory):
+    keep(memory, worked())
+    partial = memory.path.with_name("learned.json.partial")
+    with partial.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("half")
+        held.flush()
+        assert not keep(memory, worked())
+        assert partial.read_text() == "half"
+    assert keep(memory, worked())
 
 
 def test_a_batch_that_learned_nothing_leaves_the_file_alone(memory):

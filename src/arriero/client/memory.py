@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
 
@@ -33,6 +36,10 @@ class _File(msgspec.Struct):
     version: int = VERSION
     served: list[tuple[str, Served]] = []
     sizes: list[Sizes] = []
+
+
+TRIES, TRY_AGAIN_S = 4, 0.02
+"""Another batch writes its file in less than a millisecond; one that is held does not hold this one."""
 
 
 _decode = msgspec.json.Decoder(_File).decode
@@ -147,12 +154,34 @@ def _sane_sizes(sizes: Sizes) -> bool:
 
 
 def _write(path: Path, file: _File) -> bool:
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial = path.with_name(f"{path.name}.partial")
     try:
         make_private(path.parent)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as out:
+        with os.fdopen(_own(partial), "wb") as out:
+            out.truncate()  # what a process wrote that was killed before it was whole
             out.write(msgspec.json.encode(file))
-        partial.replace(path)
+            out.flush()
+            partial.replace(path)
     except OSError:
         return False
     return True
+
+
+def _own(partial: Path) -> int:
+    """The partial file under a lock that dies with its owner; one name for all, so that kills leave one file at most.
+
+    Raises:
+        OSError: If it cannot be made, or another batch writes it and does not end.
+    """
+    for _ in range(TRIES):
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        with ExitStack() as unless_ours:
+            unless_ours.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), partial.lstat()):
+                    unless_ours.pop_all()
+                    return descriptor
+            except (BlockingIOError, FileNotFoundError):  # another writes it, or has just given it its name
+                time.sleep(TRY_AGAIN_S)
+    raise BlockingIOError(errno.EAGAIN, "another batch writes it")
