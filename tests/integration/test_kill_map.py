@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from books import assert_no_hole
-from fake_ollama import Speed, answer
+from fake_ollama import Speed, answer, prompt_hash
 from running import PATIENCE_S, Fleet, environment, fake_fleet, prompts, stored_results
 
 import arriero
@@ -34,7 +34,8 @@ class Program:
         self.folder = folder
         self.fleet = fleet
         self.asked = prompts(ANSWERS_A_KILL * KILLS)
-        self.told: dict[str, str] = {}
+        self.told: dict[str, int] = {}
+        self.seen = 0
 
     def begun(self) -> subprocess.Popen[str]:
         """The program under way."""
@@ -61,7 +62,10 @@ class Program:
             assert response == answer(prompt)
             assert self.asked.index(prompt) in kept.values(), "it was told and is not kept"
         assert self.told.keys() <= kept.keys(), "a result that was kept is gone or was replaced"
-        self.told = {mark: str(position) for mark, position in kept.items()}
+        known = {prompt_hash(self.asked[position]) for position in self.told.values()}
+        again = {entry.prompt for entry in self.fleet.requests()[self.seen :]} & known
+        assert not again, f"{len(again)} rows that were kept are asked for again"
+        self.told, self.seen = kept, len(self.fleet.requests())
 
     def kept(self) -> dict[str, int]:
         """Positions in the journal by the attempt that decided."""
@@ -91,7 +95,7 @@ class Program:
 @pytest.mark.timeout(60)
 def test_a_map_that_is_killed_and_called_again_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     chance = random.Random(5)
-    with fake_fleet(1, 3, speed=Speed(decode_tokens_per_s=400.0)) as fleet:
+    with fake_fleet(4, speed=Speed(decode_tokens_per_s=400.0)) as fleet:
         program = Program(tmp_path, fleet)
         for _ in range(KILLS):
             program.kill_after(chance.randint(1, ANSWERS_A_KILL // 2))
