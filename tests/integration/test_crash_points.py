@@ -39,7 +39,7 @@ from arriero.journal.stored import StoredResult
 ASKED = prompts(4)
 AT_ONCE = 2
 RUN = ("run", "prompts.txt", "-c", str(AT_ONCE))
-SAMPLE = 3
+SAMPLE = 2
 """Places by chance a scenario in the default suite."""
 
 
@@ -189,6 +189,13 @@ def half_way(place: Place) -> None:
     assert len(place.kept()) == 2
 
 
+def gone_on(place: Place) -> None:
+    """The same, and a second session of the whole batch killed once it is in the journal, before all is kept."""
+    half_way(place)
+    assert place.run(*RUN, die_at="14 sqlite-write results.json.journal-wal").code < 0
+    assert 2 <= len(place.kept()) < len(ASKED)
+
+
 def ended(place: Place) -> None:
     """A batch that has ended."""
     assert place.run(*RUN).code == 0
@@ -205,6 +212,7 @@ OPENAI = ("results.jsonl", "results.errors.jsonl", "results.jsonl.journal")
 SCENARIOS = {
     "run": Scenario(RUN),
     "resume": Scenario(RUN, prepare=half_way),
+    "resume-output": Scenario(("resume", "results.json"), prepare=gone_on),
     "ended": Scenario(RUN, prepare=ended),
     "retry": Scenario(("retry", "results.json"), prepare=one_failed),
     "force": Scenario((*RUN, "--force"), prepare=ended, fresh=True),

@@ -25,7 +25,7 @@ from arriero.journal.lock import holder
 from arriero.journal.reader import JournalReader
 from arriero.journal.rounds import retry
 
-KILLS = 8
+KILLS = 4
 BINDING = {"model": "m"}
 UNIT = Unit("m")
 

@@ -73,6 +73,36 @@ def test_one_signal_drains_and_the_printed_command_goes_on_exactly_there(
     assert_verified(folder, "my results.json")
 
 
+@pytest.mark.parametrize(("signals", "code"), [((signal.SIGTERM,), 143), ((signal.SIGINT, signal.SIGINT), 130)])
+def test_a_signal_in_a_retry_round_loses_nothing_and_the_same_retry_ends_it(
+    folder: Path, signals: tuple[int, ...], code: int
+) -> None:
+    with fake_fleet(2, faults=[Fault("status", status=400, every=1)]) as fleet:
+        failed = arriero(folder, "run", "prompts.txt", "-c", "4", *fleet.flags)
+        fleet.calm()
+        for server in fleet.servers:
+            server.speed = SLOW
+        with started(folder, "retry", "results.json") as running:
+            fleet.until_completed(len(ASKED) // 8)
+            hold(fleet, 4)
+            for number in signals[:-1]:
+                running.process.send_signal(number)
+                running.until_said("draining")
+            stopped = running.end(signals[-1])
+        kept = {one.attempt_name for one in stored_results(folder) if one.succeeded}
+        fleet.until(lambda fleet: all(entry.how for entry in fleet.entries))
+        fleet.calm()
+        again = arriero(folder, "retry", "results.json")
+
+    assert failed.code == 3, failed.err
+    assert stopped.code == code, stopped.err
+    assert again.code == 0, again.err
+    assert_answered(read_results(folder), ASKED)
+    assert kept <= {one.attempt_name for one in stored_results(folder)}, "a kept result was replaced"
+    assert kept
+    assert_verified(folder)
+
+
 def test_a_drain_does_not_await_what_waits_for_the_only_slot(folder: Path) -> None:
     with fake_fleet(1, speed=SLOW) as fleet:
         with started(folder, "run", "prompts.txt", "-c", "30", *fleet.flags) as running:
