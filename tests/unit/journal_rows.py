@@ -98,9 +98,9 @@ class Ear:
             self.failure = error
             self._changed.notify_all()
 
-    def wait(self, results):
+    def wait(self, results, within_s=20):
         with self._changed:
-            heard = self._changed.wait_for(lambda: len(self.kept) >= results or self.failure is not None, timeout=20)
+            heard = self._changed.wait_for(lambda: len(self.kept) >= results or self.failure is not None, within_s)
         assert heard, "the journal told nothing"
 
 

@@ -36,6 +36,15 @@ def test_what_was_told_is_in_the_file_when_it_is_told(tmp_path):
     assert all(told <= stored for told, stored in seen)
 
 
+def test_a_single_result_waits_for_no_other_to_be_kept(tmp_path):
+    with opened(tmp_path / "j") as journal:
+        ear = Ear(journal)
+        journal.record([answered(0)], [])
+        ear.wait(1, within_s=5)
+
+        assert [r.position for r in results_of(tmp_path / "j")] == [0]
+
+
 def test_the_first_outcome_of_a_request_wins_and_later_ones_are_counted(tmp_path):
     path = tmp_path / "j"
     with opened(path) as journal:
