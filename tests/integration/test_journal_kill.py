@@ -90,7 +90,7 @@ def test_nothing_told_is_lost_however_often_the_writer_is_killed(tmp_path):
     chance = random.Random(11)
     told = set()
     for _ in range(KILLS):
-        fresh = told_before_kill(start(path, 1_000_000), chance.randint(1, 4000))
+        fresh = told_before_kill(start(path, 1_000_000), chance.randint(1, 1500))
         assert not told & set(fresh), "a row that was told ended again"
         told |= set(fresh)
         with JournalReader(path) as reader:
