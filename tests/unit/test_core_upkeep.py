@@ -6,6 +6,7 @@ import pytest
 from desk import LLAMA, MISTRAL, Desk, failure, row
 from msgspec import structs
 
+from arriero.core.batch import Batch
 from arriero.core.events import Drained, InstanceChanged, InstanceLeft, Noted
 from arriero.core.outcome import FailureKind, Model
 from arriero.core.request import Content
@@ -305,3 +306,36 @@ def test_an_instance_that_never_answered_tells_what_was_in_the_way():
     )
 
     assert (desk.member("a").reason, desk.member("a").detail) == ("timeout", "no first byte after 10 s")
+
+
+def test_an_instance_that_comes_back_while_a_step_of_before_still_runs_is_asked_anew_and_one_thing_at_a_time():
+    desk = Desk()
+    desk.join("a")
+    before = only(desk)
+    desk.tell(InstanceLeft("a"))
+    desk.join("a")
+    (asked,) = (attempt for attempt in desk.running.values() if attempt is not before)
+    desk.fail(before, FailureKind.LOST)
+    desk.scheduler._upkeep.attend(desk.member("a"))
+    desk.plan()
+
+    assert only(desk) is asked
+    desk.settle()
+    desk.add(row(0))
+    assert desk.positions("a") == [0]
+
+
+def test_a_server_that_never_has_room_for_a_load_is_waited_for_no_longer_than_for_one_that_is_down():
+    desk = Desk("a", batch=Batch(id=1, max_wait_s=100.0))
+    desk.scheduler.add([row(0)], 0.0)
+    desk.plan()
+    while desk.now < 300.0 and not desk.scheduler.stop_reason:
+        for attempt in list(desk.running.values()):
+            if attempt.purpose == "preload":
+                desk.fail(attempt, FailureKind.OVERLOADED)
+            else:
+                desk.end(attempt, desk.well(attempt))
+        desk.plan(at=max(desk.now, min(desk.wake_at, desk.now + 5.0)))
+
+    assert desk.scheduler.stop_reason == "outage"
+    assert 100.0 <= desk.now <= 110.0

@@ -48,7 +48,7 @@ class Upkeep:
         self._reminders = Reminders()
         self._stopped = False
         self._attended: dict[str, Member] = {}
-        self._busy: set[str] = set()
+        self._busy: set[Member] = set()  # by object: one that came back under its name is another
         self._assignment = Assignment(fleet)
         self._gateways: dict[str, Member] = {}
         self._ready: dict[str, Member] = {}
@@ -68,7 +68,6 @@ class Upkeep:
         member.phase = Phase.LEFT
         for known in (self._gateways, self._ready):
             known.pop(member.name, None)
-        self._busy.discard(member.name)
         self._reminders.drop(member.name)
         self._assignment.left(member)
         self._tell(InstanceChanged(member.name, "left", at=now))
@@ -108,7 +107,7 @@ class Upkeep:
             self._begin(self._attended.pop(next(iter(self._attended))), now)
 
     def _begin(self, member: Member, now: float) -> None:
-        if self._stopped or member.phase is Phase.LEFT or member.name in self._busy:
+        if self._stopped or member.phase is Phase.LEFT or member in self._busy:
             return
         if member.health.closed(now) >= ALL_PLACES and member.health.next_change(now) > now:
             self.remind(member, member.health.next_change(now))
@@ -121,7 +120,7 @@ class Upkeep:
             return  # it drains first; ``freed`` comes back here
         if step.unit is not None and member.in_flight >= self._fleet.limit(member, step.unit).limit(now):
             return  # P10; the same
-        self._busy.add(member.name)
+        self._busy.add(member)
         self._send(member, step, dialect, now)
 
     def assign(self, now: float) -> None:
@@ -139,7 +138,7 @@ class Upkeep:
 
     def ended(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """A step is over: take in what it tells, and go on with the next."""
-        self._busy.discard(member.name)
+        self._busy.discard(member)
         kind = outcome.kind if isinstance(outcome, Failure) else None
         latency_s = outcome.timing.latency_s if isinstance(outcome, Success) else outcome.latency_s
         self._tell(UpkeepEnded(attempt, kind, latency_s, now))
