@@ -18,11 +18,12 @@ from arriero.core.events import (
     Drained,
     InputEnded,
     InstanceLeft,
+    LimitSet,
     Noted,
     Paused,
     Unpaused,
 )
-from arriero.core.instance import Concurrency
+from arriero.core.instance import Concurrency, InstanceLimit
 from arriero.core.outcome import FailureKind, Model
 
 ERROR = FailureKind.SERVER_ERROR
@@ -432,3 +433,84 @@ def test_a_unit_is_served_only_where_it_is_resident():
 
     assert {attempt.instance for attempt in desk.requests()} == {"a"}
     assert desk.member("a").ready_for == MISTRAL
+
+
+def test_a_request_refused_before_we_were_away_waits_no_less_though_it_ran_meanwhile():
+    desk = Desk("a", limit=1, batch=Batch(id=1, max_wait_s=60.0))
+    desk.add(row(0))
+    desk.fail(desk.requests()[0], FailureKind.OVERLOADED)
+    desk.later(5.0)
+    (running,) = desk.requests()
+    desk.now += 1000.0
+    desk.tell(Away(1000.0))
+    desk.fail(running, FailureKind.OVERLOADED)
+
+    assert not desk.results
+
+
+def test_a_suspect_obeys_a_total_that_was_lowered():
+    desk = Desk("a", "b", "c", limit=1, concurrency=Concurrency(total=2, learned=False))
+    desk.add(*rows(4))
+    desk.tell(LimitSet(InstanceLimit(1, 1, 1)))
+    crashed, running = desk.requests()
+    desk.fail(crashed, ERROR, crashed=True)
+
+    assert desk.requests() == [running]
+
+
+def test_what_a_new_instance_of_the_same_name_did_not_start_is_sent_again():
+    desk = Desk("a", limit=2)
+    desk.add(*rows(2))
+    before = desk.requests()
+    desk.join("a")
+    assert sorted(desk.cancelled) == sorted(attempt.id for attempt in before)
+
+    for attempt in before:
+        desk.fail(attempt, FailureKind.CANCELLED)
+    desk.settle()
+    assert sorted(desk.positions("a")) == [0, 1]
+
+
+def test_a_total_below_the_number_of_instances_is_used_while_some_are_awaited():
+    desk = Desk("a", limit=1, concurrency=Concurrency(total=1, learned=False))
+    desk.add(row(0))
+    desk.join("b")
+    desk.scheduler.add([row(1)], 0.0)
+    desk.end(desk.requests()[0], success())
+
+    assert desk.positions("a") == [1]
+
+
+def test_an_attempt_that_was_sent_elsewhere_counts_and_its_number_is_not_given_again():
+    desk = Desk("a", "b", limit=1)
+    desk.add(row(0))
+    (first,) = desk.requests()
+    desk.tell(InstanceLeft(first.instance))
+    desk.fail(first, FailureKind.CANCELLED)
+    desk.settle()
+    (second,) = desk.requests()
+    assert (first.number, second.number) == (1, 2)
+
+    desk.end(second, success())
+    assert desk.results[0].attempts == 2
+
+
+def test_an_attempt_that_was_called_back_by_an_abort_has_not_been():
+    desk = Desk("a", limit=1)
+    desk.add(row(0))
+    (first,) = desk.requests()
+    desk.tell(Aborted())
+    desk.fail(first, FailureKind.CANCELLED)
+
+    assert [entry.attempts for entry in desk.scheduler._waiting] == [0]
+
+
+def test_a_row_of_a_cancelled_batch_is_not_tried_again_whatever_its_attempt_came_to():
+    desk = Desk("a", limit=1)
+    desk.add(row(0))
+    (running,) = desk.requests()
+    desk.tell(BatchCancelled(1))
+    desk.fail(running, ERROR)
+
+    assert desk.ended() == {0: "cancelled"}
+    assert desk.scheduler.finished(1)
