@@ -5,7 +5,7 @@ from __future__ import annotations
 from desk import LLAMA, Desk, failure, row, success
 
 from arriero.core.batch import Batch
-from arriero.core.events import FleetChanged
+from arriero.core.events import BatchOpened, FleetChanged
 from arriero.core.outcome import FailureKind
 
 PATIENT = Batch(id=1, max_wait_s=100.0)
@@ -84,4 +84,42 @@ def test_rows_of_a_unit_that_nobody_serves_any_more_expire_while_others_go_on():
 
     desk.plan(at=100.0)
     assert desk.ended() == {3: "expired"}
+    assert desk.scheduler.stop_reason == ""
+
+
+def test_one_instance_that_refuses_us_does_not_end_the_wait_for_another_that_is_down():
+    desk = Desk("a", "b", limit=1, batch=PATIENT)
+    desk.add(row(0), row(1), row(2))
+    for attempt in desk.requests("a"):
+        desk.fail(attempt, FailureKind.UNAUTHORIZED)
+    down(desk, "b")
+    for attempt in desk.requests("b"):
+        desk.fail(attempt, FailureKind.UNREACHABLE)
+    desk.later(20.0)
+
+    assert not desk.member("a").usable
+    assert not desk.member("b").usable
+    assert desk.scheduler.stop_reason == ""
+
+
+def test_what_still_runs_at_the_end_of_the_wait_may_end_the_outage():
+    desk = Desk("a", limit=1, batch=PATIENT)
+    desk.add(row(0), row(1))
+    (running,) = desk.requests()
+    down(desk, "a")
+    desk.plan(at=200.0)
+    assert desk.scheduler.stop_reason == ""
+
+    desk.fail(running, FailureKind.UNREACHABLE)
+    assert desk.scheduler.stop_reason == "outage"
+
+
+def test_the_batch_that_waits_longest_is_the_one_that_an_outage_waits_for():
+    desk = Desk("a", batch=PATIENT)
+    desk.tell(BatchOpened(Batch(id=2, max_wait_s=5.0)))
+    down(desk, "a")
+    desk.scheduler.add([row(0)], 0.0)
+    desk.plan()
+    desk.plan(at=50.0)
+
     assert desk.scheduler.stop_reason == ""
