@@ -90,3 +90,12 @@ def test_damage_is_an_answer_and_not_an_exception(path):
         checks = check(reader)
     assert not any(one.ok for one in checks)
     assert all("damaged" in one.text for one in checks)
+
+
+def test_a_row_may_use_all_its_attempts_in_each_round(tmp_path):
+    for round_ in (0, 1):
+        attempts = [attempt_failed(1, number=number, round_=round_) for number in range(5)]
+        write(tmp_path / "j", [failed(1, round_=round_)], attempts)
+        retry(tmp_path / "j")
+    with JournalReader(tmp_path / "j") as reader:
+        assert {one.name: one.ok for one in check(reader)}["retries"]

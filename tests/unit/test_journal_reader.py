@@ -13,6 +13,7 @@ from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
 from arriero.core.request import Result
 from arriero.errors import StorageError
 from arriero.journal.reader import PAGE_ROWS, JournalReader
+from arriero.journal.rounds import retry
 from arriero.journal.statements import statement
 from arriero.journal.stored import StoredResult
 
@@ -158,3 +159,20 @@ def test_a_page_is_found_by_its_key_and_never_sorted(tmp_path, name):
 
     assert plan[0].startswith("SEARCH")
     assert not [step for step in plan if "TEMP B-TREE" in step]
+
+
+def test_failed_ends_of_two_rounds_come_once_each_over_several_pages(tmp_path):
+    rows = PAGE_ROWS + 7
+    for round_ in (0, 1):
+        write(tmp_path / "j", [failed(position, round_=round_) for position in range(rows)])
+        assert retry(tmp_path / "j") == rows
+    with JournalReader(tmp_path / "j") as reader:
+        ends = [(end.round, end.position) for end in reader.history()]
+
+    assert ends == [(round_, position) for round_ in (0, 1) for position in range(rows)]
+
+
+def test_each_attempt_comes_once_over_several_pages(tmp_path):
+    write(tmp_path / "j", [], [attempt_failed(position) for position in range(PAGE_ROWS * 2 + 7)])
+    with JournalReader(tmp_path / "j") as reader:
+        assert [attempt.position for attempt in reader.attempts()] == list(range(PAGE_ROWS * 2 + 7))

@@ -70,3 +70,18 @@ def test_a_file_without_its_first_page_cannot_be_saved_and_says_so(tmp_path):
         list(Salvage(path).results())
     with pytest.raises(StorageError, match="no journal"):
         list(Salvage(tmp_path / "none").results())
+
+
+def test_the_later_outcome_of_a_row_counts_also_where_its_neighbours_are_unreadable(tmp_path):
+    path, rows = tmp_path / "j", 100
+    write(path, [failed(position, detail="x" * 700) for position in range(rows)])
+    retry(path)
+    write(path, [answered(position, "y" * 700, round_=1) for position in range(rows)])
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(data.index(b"x" * 700, (FIRST_LEAF + 4) * PAGE_BYTES) // PAGE_BYTES * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
+    salvage = Salvage(path)
+
+    assert {found.position: found.round for found in salvage.results()} == dict.fromkeys(range(rows), 1)
+    assert 1 <= salvage.unreadable < 10
