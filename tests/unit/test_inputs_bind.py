@@ -223,3 +223,10 @@ def test_a_row_with_images_needs_a_model_that_sees():
     assert bind(row(prompt="p", images=["aGk="]), models=("m",)).needs_vision
     assert bind(row(messages=turns), models=("m",)).needs_vision
     assert not bind(row(prompt="p"), models=("m",)).needs_vision
+
+
+def test_rows_with_other_runner_options_are_of_another_unit_though_one_binder_binds_them():
+    binder = Binder.of(settings(models=("m",)))
+    units = [binder.request(row(prompt="q", options={"num_ctx": size}), batch=1).unit for size in (4096, 8192, 4096)]
+
+    assert units == [Unit("m", (("num_ctx", 4096),)), Unit("m", (("num_ctx", 8192),)), Unit("m", (("num_ctx", 4096),))]

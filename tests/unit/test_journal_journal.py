@@ -5,7 +5,7 @@ import threading
 
 import apsw
 import pytest
-from journal_rows import Ear, answered, attempt_failed, failed, opened, row_hash, write
+from journal_rows import BINDING, Ear, answered, attempt_failed, failed, opened, row_hash, write
 from msgspec import structs
 
 from arriero.core.batch import BatchStatus
@@ -270,3 +270,20 @@ def test_a_callback_that_fails_stops_the_journal_rather_than_the_truth(tmp_path,
     assert journal.failed is ear.failure is not None
     with pytest.raises(type(journal.failed)):
         journal.close()
+
+
+def test_a_batch_that_sent_a_request_stays_bound_though_none_has_ended(tmp_path):
+    write(tmp_path / "j", [], [attempt_failed(0)])
+
+    with pytest.raises(BindingError, match="another"):
+        opened(tmp_path / "j", binding={**BINDING, "model": "another"})
+
+
+def test_words_of_a_server_that_are_no_text_are_kept_as_far_as_they_go(tmp_path):
+    notice = structs.replace(attempt_failed(0), detail="half a \ud83e letter")
+    ear = write(tmp_path / "j", [answered(0)], [notice])
+    with JournalReader(tmp_path / "j") as reader:
+        (attempt,) = reader.attempts()
+
+    assert (ear.kept, ear.failure) == ([0], None)
+    assert attempt.detail.startswith("half a ")

@@ -150,3 +150,15 @@ def test_a_disk_that_fails_is_told_at_the_end_and_raises_nothing_into_the_writer
 
     with pytest.raises(StorageError, match=r"r\.jsonl\.partial"):
         follow.finish(complete=True)
+
+
+def test_a_row_that_changes_under_the_batch_is_not_written_beside_the_old_ones_answer(tmp_path):
+    changed = Row(position=1, line=2, raw=b'{"prompt":"another question"}', prompt="another question")
+    follow = Follow(tmp_path / "r.jsonl", lambda: iter([row(0), changed, row(2)]))
+    follow.start([], ())
+    follow.committed([result(0)])
+    follow.committed([result(1)])
+
+    assert ids(tmp_path / "r.jsonl.partial") == ["1"]
+    with pytest.raises(BindingError, match="line 2 of the input has changed"):
+        follow.finish(complete=True)
