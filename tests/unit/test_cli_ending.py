@@ -91,3 +91,14 @@ def test_a_reader_that_leaves_ends_the_program_quietly():
     assert process.wait(timeout=20) == 141
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_a_crash_leaves_no_dump_of_the_memory_with_prompts_in_it():
+    program = (
+        "import resource; from arriero.cli.ending import keep_quiet; "
+        "resource.setrlimit(resource.RLIMIT_CORE, (4096, 4096)); keep_quiet(); "
+        "print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+
+    assert done.stdout.strip() == "(0, 4096)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from yarl import URL
@@ -71,3 +72,16 @@ def test_no_proxy_is_honoured(proxied: pytest.MonkeyPatch):
     proxied.setenv("no_proxy", "8.8.8.8,gpu.example")
     assert chosen("http://8.8.8.8") is None
     assert chosen("http://9.9.9.9") is not None
+
+
+@pytest.mark.usefixtures("proxied")
+@pytest.mark.parametrize(
+    ("found", "direct"), [(("10.0.0.4",), True), (("10.0.0.4", "8.8.8.8"), False), (("8.8.8.8",), False), ((), False)]
+)
+def test_a_name_is_of_the_own_network_if_all_its_addresses_are(monkeypatch, found: tuple[str, ...], direct: bool):
+    async def lookup(*_args: object, **_named: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", lookup)
+
+    assert (chosen("http://gpu-01.lab:11434") is None) is direct
