@@ -283,3 +283,11 @@ def test_the_json_of_a_snapshot_begins_as_status_json_is_promised():
         "failed",
         "queue_s",
     ]
+
+
+def test_the_mean_of_a_resumed_batch_leaves_out_what_was_done_before():
+    monitor = Monitor(fleet(), restored=Counts(total=100, succeeded=70, failed=2))
+    started(monitor, 72, at=0.0)
+    monitor.committed([result(72), result(73)], now=10.0)
+
+    assert monitor.snapshot(20.0).rate_per_s == 0.1

@@ -227,3 +227,12 @@ def test_time_away_moves_every_deadline():
     closed.failed(FailureKind.OVERLOADED, 0.0, 10.0, retry_after_s=5.0)
     closed.shift(100.0)
     assert closed.next_change(50.0) == 105.0
+
+
+def test_a_place_that_a_failure_closed_stays_closed_for_the_time_that_we_were_away():
+    health = Health()
+    health.failed(ERROR, 0.0, 10.0)
+    health.shift(100.0)
+
+    assert health.closed(100.4) == 1
+    assert health.closed(100.5) == 0

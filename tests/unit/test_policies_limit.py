@@ -121,3 +121,14 @@ def test_a_sample_keeps_what_a_limit_can_learn_from():
     assert sample(Failure(kind=FailureKind.TIMEOUT, latency_s=3.0)) == Sample("failed", 3.0)
     assert sample(Success(text="", finish_reason="load", usage=Usage(), timing=timing)).kind == "failed"
     assert sample(Observation(subject="version", latency_s=0.01)).kind == "failed"
+
+
+def test_no_refusal_takes_the_limit_below_the_operators_least():
+    limit = limit_for(
+        Instance(name="a", url="http://a", limit=InstanceLimit(4, 8, 64)), "ollama", "server", None, learned=True
+    )
+    limit.started(1, 0.0)
+    limit.started(2, 0.0)
+    limit.ended(2, 0.0, Sample("overloaded", 0.1))
+
+    assert limit.limit(0.0) == 4
