@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from arriero.core.outcome import Failure, FailureKind, Success, Timing, Usage
-from arriero.errors import BindingError
+from arriero.errors import BindingError, StorageError
 from arriero.inputs.row import BadRow, Row, row_hash
 from arriero.journal.stored import StoredResult
 from arriero.outputs.export import export, export_stream
@@ -186,3 +186,12 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         tracemalloc.stop()
 
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_the_answers_have_their_name_only_once_the_errors_have_theirs(tmp_path):
+    (tmp_path / "r.errors.jsonl").mkdir()
+
+    with pytest.raises(StorageError):
+        export(str(tmp_path / "r.jsonl"), "openai", rows(10), results(*range(10)), complete=True)
+
+    assert not (tmp_path / "r.jsonl").exists()
