@@ -8,7 +8,7 @@ import os
 import stat
 
 import pytest
-from desk import LLAMA, MISTRAL, Desk, row
+from desk import LLAMA, MISTRAL, Desk, row, success
 
 from arriero.client.memory import Memory
 from arriero.core.events import InstanceJoined
@@ -215,3 +215,23 @@ def test_what_is_true_today_outweighs_what_was_remembered(memory):
     answered(lengths, 20, 100, family="f")
 
     assert lengths.estimate(row(1, family="f")).output_tokens < 400
+
+
+def test_that_slots_are_all_there_are_is_kept_with_them(memory):
+    desk = Desk()
+    known = Served(unit=MISTRAL, digest="sha256:mistral:7b", slots=4, tested=True)
+    desk.tell(InstanceJoined(Instance(name="a", url="http://a"), (known,)))
+    desk.settle()
+    desk.add(row(0))
+    desk.end(desk.requests()[0], success())
+    keep(memory, desk.scheduler)
+
+    assert [(served.slots, served.tested) for served in remembered(memory)] == [(4, True)]
+
+
+def test_a_file_of_another_version_is_as_good_as_none(memory):
+    keep(memory, worked())
+    told = json.loads(memory.path.read_bytes())
+    memory.path.write_text(json.dumps({**told, "version": told["version"] + 1}))
+
+    assert remembered(memory) == ()

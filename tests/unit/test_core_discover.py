@@ -109,6 +109,10 @@ def test_the_context_is_what_the_resident_unit_has():
 
     assert member.contexts == {MISTRAL: 8192}
 
+    again = (Model(name="mistral:7b", context_tokens=4096),)
+    discover.told(member, attempt, Observation(subject="resident", models=again))
+    assert member.contexts == {MISTRAL: 4096}, "it was loaded again with another"
+
 
 def test_a_model_that_is_resident_under_another_name_is_known_by_its_digest():
     member = joining()

@@ -514,3 +514,16 @@ def test_a_row_of_a_cancelled_batch_is_not_tried_again_whatever_its_attempt_came
 
     assert desk.ended() == {0: "cancelled"}
     assert desk.scheduler.finished(1)
+
+
+def test_a_cancelled_batch_leaves_nothing_behind_of_what_waited_for_its_retry():
+    desk = Desk("a", limit=1)
+    empty_bytes = desk.scheduler.room_bytes(1)
+    desk.add(row(0))
+    desk.fail(desk.requests()[0], FailureKind.OVERLOADED)
+    desk.tell(BatchCancelled(1))
+
+    assert desk.ended() == {0: "cancelled"}
+    assert desk.scheduler.room_bytes(1) == empty_bytes
+    desk.later(10_000.0)
+    assert desk.scheduler.stop_reason == ""

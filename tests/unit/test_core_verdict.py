@@ -151,3 +151,12 @@ def test_a_repeated_abort_is_asked_once_more_only():
 
     assert judged(entry, FailureKind.BAD_REPLY, repeated=True, retries=9).end is None
     assert judged(entry, FailureKind.BAD_REPLY, repeated=True, retries=9).end is not None
+
+
+def test_the_wait_for_an_overloaded_server_begins_anew_after_another_failure():
+    entry = Open(row(0))
+    judged(entry, FailureKind.OVERLOADED, now=0.0)
+    judged(entry, ERROR, now=50.0)
+
+    assert judged(entry, FailureKind.OVERLOADED, now=120.0).end is None
+    assert judged(entry, FailureKind.OVERLOADED, now=220.0).end is not None
