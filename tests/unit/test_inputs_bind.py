@@ -230,3 +230,7 @@ def test_rows_with_other_runner_options_are_of_another_unit_though_one_binder_bi
     units = [binder.request(row(prompt="q", options={"num_ctx": size}), batch=1).unit for size in (4096, 8192, 4096)]
 
     assert units == [Unit("m", (("num_ctx", 4096),)), Unit("m", (("num_ctx", 8192),)), Unit("m", (("num_ctx", 4096),))]
+
+
+def test_an_empty_system_prompt_of_a_row_says_that_it_has_none():
+    assert bind(row(prompt="q", system=""), system="be brief").content.system is None

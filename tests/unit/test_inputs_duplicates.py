@@ -1,9 +1,12 @@
+import io
 import tracemalloc
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arriero.inputs.duplicates import Duplicates, HashTable, Partitions, hash_of
+from arriero.errors import StorageError
+from arriero.inputs.duplicates import BUFFER_IDS, PARTITIONS, Duplicates, HashTable, Partitions, hash_of
 
 
 def test_a_repeated_id_is_suspected_at_once():
@@ -68,3 +71,34 @@ def test_ids_cost_at_most_40_bytes_each():
     tracemalloc.stop()
 
     assert peak / 4000 < 40
+
+
+def test_an_empty_id_is_an_id_though_its_hash_is_none():
+    duplicates = Duplicates()
+
+    assert [duplicates.suspects("") for _ in range(3)] == [False, True, True]
+
+
+def test_a_disk_that_takes_only_a_part_of_the_hashes_is_full(monkeypatch):
+    class Full(io.RawIOBase):
+        def seek(self, offset, whence=0):
+            return offset
+
+        def write(self, data):
+            return len(data) - 8
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    partitions = Partitions()
+    for number in range(BUFFER_IDS - 1):
+        partitions.add(number)
+    with pytest.raises(StorageError, match="disk full"):
+        partitions.add(7)
+
+
+def test_a_repetition_is_found_in_every_part():
+    partitions = Partitions()
+    numbers = [part << 56 | 7 for part in range(PARTITIONS)]
+    for number in (*numbers, *numbers):
+        partitions.add(number)
+
+    assert list(partitions.repeated()) == numbers

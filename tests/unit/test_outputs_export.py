@@ -195,3 +195,11 @@ def test_the_answers_have_their_name_only_once_the_errors_have_theirs(tmp_path):
         export(str(tmp_path / "r.jsonl"), "openai", rows(10), results(*range(10)), complete=True)
 
     assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize(("output_format", "expected"), [("json", b"[]\n"), ("jsonl", b"")])
+def test_no_rows_make_an_empty_array_on_standard_output_too(output_format, expected):
+    stream = io.BytesIO()
+    export_stream(stream, output_format, rows(0), results())
+
+    assert stream.getvalue() == expected

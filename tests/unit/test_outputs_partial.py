@@ -113,6 +113,15 @@ def test_a_full_disk_leaves_a_valid_array_when_there_is_room_to_close_it(tmp_pat
     assert json.loads(text if text.endswith("]\n") else text + "]") == ["1234567890"] * text.count("123")
 
 
+@pytest.mark.parametrize("limit_bytes", [3, 15])
+def test_a_full_disk_that_takes_no_record_leaves_an_empty_array(tmp_path, limit_bytes):
+    file = written(tmp_path / "r.json", ARRAY, [b'"1234567890"'] * 3)
+    with files_at_most(limit_bytes), pytest.raises(StorageError):
+        file.flush()
+
+    assert file.partial.read_bytes() == b"[]\n"
+
+
 def test_a_full_disk_at_the_very_end_is_told_too(tmp_path):
     file = written(tmp_path / "r.json", ARRAY, [b"1"])
     with files_at_most(5), pytest.raises(StorageError):
