@@ -82,6 +82,12 @@ def tls_error(reason: str) -> ssl.SSLError:
         (ConnectionResetError(errno.ECONNRESET, FOREIGN), FailureKind.UNREACHABLE, "connection reset", True),
         (payload_error(None), FailureKind.UNREACHABLE, "connection closed inside the answer", True),
         (
+            payload_error(ConnectionResetError(FOREIGN)),
+            FailureKind.UNREACHABLE,
+            "connection closed inside the answer",
+            True,
+        ),
+        (
             payload_error(TransferEncodingError("Not enough data to satisfy transfer length header.")),
             FailureKind.UNREACHABLE,
             "connection closed inside the answer",

@@ -192,6 +192,7 @@ def test_an_instance_is_shown_with_what_it_did():
         ([FleetChanged(usable=False, at=1.0)], "unreachable"),
         ([FleetChanged(usable=False, at=1.0), FleetChanged(usable=True, at=2.0)], "running"),
         ([FleetChanged(usable=False, at=1.0), Drained()], "draining"),
+        ([Paused(), Drained()], "draining"),
         ([Drained(), Aborted()], "aborting"),
     ],
 )
