@@ -99,3 +99,10 @@ def test_a_row_may_use_all_its_attempts_in_each_round(tmp_path):
         retry(tmp_path / "j")
     with JournalReader(tmp_path / "j") as reader:
         assert {one.name: one.ok for one in check(reader)}["retries"]
+
+
+def test_attempts_are_held_against_the_most_that_any_session_allowed(tmp_path):
+    write(tmp_path / "j", [], [attempt_failed(1, number=number) for number in range(5)], settings=b'{"retries":4}')
+    write(tmp_path / "j", [answered(1)], settings=b'{"retries":1}')
+    with JournalReader(tmp_path / "j") as reader:
+        assert {one.name: one.ok for one in check(reader)}["retries"]
