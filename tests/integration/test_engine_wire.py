@@ -10,6 +10,7 @@ from importlib.metadata import version
 import pytest
 from fake_ollama import INSTANT, FakeOllama, Fault, answer
 from flying import SESSION, attempt, events_until, failure, looped, outcome, outcomes, text
+from spoken import TEXT, Talk, chunked, sized
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind
@@ -110,6 +111,25 @@ async def test_a_post_that_meets_a_closing_connection_is_never_sent_a_second_tim
     assert end.kind is FailureKind.UNREACHABLE
     assert recorder.connections == 1
     assert len(recorder.requests) == 2
+
+
+def streamed(*, in_pieces: bool) -> bytes:
+    """A whole answer of the OpenAI dialect, with its length or in chunks."""
+    talk = Talk("openai", stream=True)
+    return chunked(talk.pieces(), talk.type) if in_pieces else sized(talk.body(), talk.type)
+
+
+@pytest.mark.parametrize("in_pieces", [True, False], ids=["in-pieces", "with-its-length"])
+@looped
+async def test_a_streamed_openai_answer_has_a_connection_of_its_own_though_the_server_would_keep_it(
+    in_pieces: bool, dialects: dict[str, Backend]
+):
+    recorder = Recorder(*[streamed(in_pieces=in_pieces)] * 3)  # it never hangs up, whatever it is asked for
+    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+        for n in range(3):
+            assert text(await outcome(engine, attempt(n, backend="openai"))) == TEXT
+        assert recorder.connections == 3, "a server that is asked to close may do so at any moment"
+    assert all(b"\r\nConnection: close\r\n" in request for request in recorder.requests)
 
 
 @looped

@@ -33,16 +33,19 @@ class Target:
 
     Attributes:
         address: What it was made of; another object in the book means it must be made again.
+        proxy: Where it is reached through, if not directly.
+        tls: How to verify the server.
+        secure: It speaks TLS.
     """
 
-    __slots__ = ("_base", "_headers", "_secure", "_urls", "address", "proxy", "tls")
+    __slots__ = ("_base", "_headers", "_urls", "address", "proxy", "secure", "tls")
 
     def __init__(self, address: Address, proxy: URL | None, agent: str) -> None:
         self.address = address
         self.proxy = proxy
         self.tls = tls_of(address)
         self._base = address.url.rstrip("/")
-        self._secure = self._base.startswith("https:")
+        self.secure = self._base.startswith("https:")
         self._urls: dict[str, URL] = {}
         self._headers = CIMultiDict(
             {
@@ -60,11 +63,11 @@ class Target:
             url = self._urls[path] = URL(self._base + path)
         return url
 
-    def headers(self, mark: str, *, own_connection: bool) -> CIMultiDict[str]:
-        """Headers of one attempt, its mark among them (P15); a TLS connection is too dear to be used once."""
+    def headers(self, mark: str, *, once: bool) -> CIMultiDict[str]:
+        """Headers of one attempt, its mark among them (P15); ``once``: the server is told that nothing follows it."""
         headers = self._headers.copy()
         headers[ATTEMPT_HEADER] = mark
-        if own_connection and not self._secure:
+        if once:
             headers["Connection"] = "close"
         return headers
 
@@ -109,13 +112,22 @@ class Http:
         self._scale = time_scale
         self._agent = ""
         self._targets: dict[str, Target] = {}
-        self._client: aiohttp.ClientSession | None = None
+        self._kept: aiohttp.ClientSession | None = None
+        self._once: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Make the pool; it has no bound of its own, the scheduler holds the limits."""
+        """Make the pools; they have no bound of their own, the scheduler holds the limits.
+
+        A connection that is to be used once needs a connector that keeps none: another one takes it back as soon as
+        the end of a body is read, before whoever awaits the body can close it.
+        """
         self._agent = f"arriero/{version('arriero')}"
-        self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+        self._kept = self._session(aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S))
+        self._once = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=max(1.0, CONNECT_S / self._scale)),
             auto_decompress=False,
@@ -125,8 +137,9 @@ class Http:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._client is not None:
-            await self._client.close()
+        for session in (self._kept, self._once):
+            if session is not None:
+                await session.close()
 
     async def exchange(self, flight: Flight, address: Address) -> None:
         """Send the flight's call and gather what comes back; whatever goes wrong is noted in ``flight.broken``."""
@@ -145,19 +158,20 @@ class Http:
             flight.leave()
 
     async def _send(self, flight: Flight, address: Address) -> None:
-        client = self._client
-        if client is None:
-            raise RuntimeError("the engine is not open")
         attempt, call = flight.attempt, flight.call
         target = self._targets.get(attempt.instance)
         if target is None or target.address is not address:
             target = self._targets[attempt.instance] = Target(address, await proxy_for(URL(address.url)), self._agent)
         body = call.body
-        response = await client.request(
+        once = call.own_connection and not target.secure  # a TLS connection is too dear for that
+        session = self._once if once else self._kept
+        if session is None:
+            raise RuntimeError("the engine is not open")
+        response = await session.request(
             call.method,
             target.url(call.path),
             data=body if body is None or len(body) <= LARGE_BYTES else io.BytesIO(body),
-            headers=target.headers(f"{self._name}-{attempt.id}", own_connection=call.own_connection),
+            headers=target.headers(f"{self._name}-{attempt.id}", once=once),
             allow_redirects=False,
             ssl=target.tls,
             proxy=target.proxy,
