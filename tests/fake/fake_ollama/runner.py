@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from fake_ollama.refusal import RefusedError
+
 RUNNER_OPTIONS = ("draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap")
 
 PREFILL_LINGER_S = 0.6
@@ -126,7 +128,11 @@ class Load:
 
 
 class Loader:
-    """Which models are loaded; loads one at a time, strictly in order."""
+    """Which models are loaded; loads one at a time, strictly in order.
+
+    Attributes:
+        no_room: Why nothing more can be loaded, as the server says it; ``""`` while it can.
+    """
 
     def __init__(self, *, slots: int, max_queue: int, max_loaded: int, load_s: float, keep_alive_s: float) -> None:
         self.slots = slots
@@ -137,6 +143,7 @@ class Loader:
         self.loaded: dict[str, Runner] = {}
         self.loads: list[str] = []
         self.aborted_loads = 0
+        self.no_room = ""
         self._pending: deque[Load] = deque()
         self._current: Load | None = None
         self._loading: Load | None = None
@@ -148,10 +155,13 @@ class Loader:
         Raises:
             BusyError: If it must be loaded and the pending queue is full.
             DiedError: If the model process dies while it loads.
+            RefusedError: If it must be loaded and there is no room for it.
         """
         runner = self.loaded.get(model.name)
         if runner is not None and runner.fits(options):
             return self._hand_out(runner, keep_alive_s)
+        if self.no_room:
+            raise RefusedError(500, self.no_room)
         waiting = len(self._pending) - (self._current is None)  # the one that is worked on does not wait
         if waiting >= self.max_queue:
             raise BusyError
