@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 import pytest
 from fake_ollama import INSTANT, FakeOllama, Fault, answer
 from flying import SESSION, attempt, events_until, failure, looped, outcome, outcomes, text
-from spoken import TEXT, Talk, chunked, sized
+from scripted import read_request
+from spoken import TEXT, Talk, chunked, good, sized
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind
@@ -169,6 +170,39 @@ async def test_bytes_after_an_answer_cost_the_connection_not_the_next_answer(dia
         assert text(await outcome(engine, attempt(1))) == "hi"
         assert text(await outcome(engine, attempt(2))) == "hi"
     assert recorder.connections == 2
+
+
+@pytest.mark.parametrize("dialect", ["ollama", "openai"])
+@looped
+async def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next_one(
+    dialect: str, dialects: dict[str, Backend]
+):
+    talk = Talk(dialect, stream=False)
+    idle, said, carried = asyncio.Event(), asyncio.Event(), []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await read_request(reader)
+                carried.append(writer)
+                writer.write(good(talk))
+                if len(carried) == 1:
+                    await idle.wait()
+                    writer.write(sized(talk.body(("another's answer",)), talk.type))
+                    said.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, engine_for(url, dialects) as engine:
+        sent = {"backend": dialect, "stream": False}
+        assert text(await outcome(engine, attempt(1, **sent))) == TEXT
+        idle.set()
+        await said.wait()
+        for _ in range(3):  # turns of the loop, in which what lies in the socket is read
+            await asyncio.sleep(0)
+        assert text(await outcome(engine, attempt(2, **sent))) == TEXT
+        assert len(carried) == len(set(map(id, carried))) == 2
 
 
 @looped

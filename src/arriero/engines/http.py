@@ -7,8 +7,11 @@ import io
 import ssl
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -83,6 +86,33 @@ def tls_of(address: Address) -> ssl.SSLContext | bool:
     return ssl.create_default_context(cafile=address.ca_file) if address.ca_file else True
 
 
+class Kept(aiohttp.TCPConnector):
+    """Keeps connections; one on which a server has spoken unasked while nothing ran there is closed, not used again.
+
+    Its words would be taken for the answer to whatever is sent there next.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._used: WeakSet[object] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # as aiohttp calls it
+    ) -> aiohttp.connector.Connection:
+        """A connection on which nothing lies that answers an earlier request."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or protocol not in self._used or not protocol.should_close:
+                break
+            connection.close()
+        self._used.add(protocol)
+        return connection
+
+
 class Http:
     """A pool of connections and the rules every exchange obeys.
 
@@ -122,7 +152,7 @@ class Http:
         the end of a body is read, before whoever awaits the body can close it.
         """
         self._agent = f"arriero/{version('arriero')}"
-        self._kept = self._session(aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S))
+        self._kept = self._session(Kept(limit=0, keepalive_timeout=KEEP_ALIVE_S))
         self._once = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
 
     def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
