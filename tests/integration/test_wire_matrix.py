@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from cells_answers import JUNK
+from cells_bounds import BROKEN
+from cells_framing import ODD
+from cells_patience import PATIENCE
 from flying import SESSION, attempt, failure, looped, outcome, text
 from scripted import Scripted
 from spoken import TEXT, Talk, good
-from wire_cells import EXCHANGES, Cell
+from wire_cells import Cell
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import Outcome
@@ -17,6 +21,11 @@ pytestmark = pytest.mark.timeout(20)
 
 SCALE = 100.0
 """Engine seconds in a real one."""
+
+
+CELLS = [*JUNK, *PATIENCE, *BROKEN, *ODD]
+TALKS = [Talk(dialect, stream) for dialect in ("ollama", "openai") for stream in (True, False)]
+EXCHANGES = [(cell, talk) for cell in CELLS for talk in TALKS if cell.only in talk.name]
 
 
 def check_end(end: Outcome, cell: Cell) -> None:

@@ -11,6 +11,8 @@ T = TypeVar("T")
 _FIELDS = (b"event:", b"id:", b"retry:", b":")
 _NEXT = b"\n\ndata:"
 _DONE = b"[DONE]"
+_MARK = b"\xef\xbb\xbf"
+"""A byte order mark: one may stand before events, none before JSON."""
 
 
 class Frames(msgspec.Struct, frozen=True, gc=False):
@@ -50,8 +52,9 @@ def frames(body: bytes) -> Frames:
         return Frames(b"", trouble="the body is empty")
     if body.startswith(b"<"):
         return Frames(b"", trouble="an HTML page instead of JSON")
-    if body.startswith((b"data:", b"error:", *_FIELDS)):
-        return _events(body)
+    events = body.removeprefix(_MARK)
+    if events.startswith((b"data:", b"error:", *_FIELDS)):
+        return _events(events)
     return Frames(body)
 
 
