@@ -70,6 +70,7 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.parametrize("dialect", ["ollama", "openai"])
 @pytest.mark.parametrize(
     ("url", "words"),
     [
@@ -81,10 +82,10 @@ def closed_port() -> int:
 )
 @looped
 async def test_what_cannot_be_reached_is_unreachable_and_was_not_sent(
-    url: str, words: str, dialects: dict[str, Backend]
+    url: str, words: str, dialect: str, dialects: dict[str, Backend]
 ):
     async with engine_for(url.format(port=closed_port()), dialects) as engine:
-        end = failure(await outcome(engine, attempt(1)))
+        end = failure(await outcome(engine, attempt(1, backend=dialect)))
         assert end.kind is FailureKind.UNREACHABLE
         assert words in end.detail
 

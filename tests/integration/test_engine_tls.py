@@ -33,6 +33,38 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return cert, key
 
 
+CA = """
+[ca]
+default_ca = own
+[own]
+database = {folder}/index.txt
+serial = {folder}/serial
+new_certs_dir = {folder}
+default_md = sha256
+policy = any
+copy_extensions = copy
+[any]
+commonName = supplied
+"""
+
+
+@pytest.fixture(scope="module")
+def expired(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that was good for one day of 2020, and its key; no flag but those of ``ca`` dates back."""
+    folder = tmp_path_factory.mktemp("expired")
+    cert, key, wish, config = (folder / name for name in ("cert.pem", "key.pem", "wish.pem", "ca.cnf"))
+    (folder / "index.txt").touch()
+    (folder / "serial").write_text("01")
+    config.write_text(CA.format(folder=folder))
+    ask = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = ["-subj", "/CN=fake", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*ask, *names, "-keyout", key, "-out", wish], check=True, capture_output=True)
+    dates = ["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"]
+    sign = ["openssl", "ca", "-batch", "-selfsign", "-notext", "-config", config, "-keyfile", key]
+    subprocess.run([*sign, *dates, "-in", wish, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
 def secure(certificate: tuple[Path, Path]) -> FakeOllama:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
@@ -97,3 +129,37 @@ async def test_a_ca_file_that_cannot_be_read_fails_the_attempt_not_the_engine(di
     async with AsyncioEngine(book, dialects, SESSION) as engine:
         end = failure(await outcome(engine, attempt(1)))
         assert (end.kind, end.detail) == (FailureKind.UNREACHABLE, "no such file or directory")
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("dialect", ["ollama", "openai"])
+@pytest.mark.parametrize(
+    ("server", "scheme", "words"),
+    [
+        ("expired", "https:", "TLS: certificate not trusted: certificate has expired"),
+        ("trusted", "http:", ""),
+        ("plain", "https:", "TLS:"),
+    ],
+    ids=["expired", "plain-on-tls", "tls-on-plain"],
+)
+@looped
+async def test_what_does_not_agree_on_tls_is_unreachable_and_tried_once(
+    server: str,
+    scheme: str,
+    words: str,
+    dialect: str,
+    stream: bool,
+    certificate: tuple[Path, Path],
+    expired: tuple[Path, Path],
+    dialects: dict[str, Backend],
+):
+    fakes = {"expired": secure(expired), "trusted": secure(certificate), "plain": FakeOllama(speed=INSTANT)}
+    async with fakes[server] as fake:
+        url = scheme + fake.url.partition(":")[2]
+        book = {"fake": Address(url, ca_file=str(expired[0] if server == "expired" else certificate[0]))}
+        async with AsyncioEngine(book, dialects, SESSION) as engine:
+            end = failure(await outcome(engine, attempt(1, backend=dialect, stream=stream)))
+        assert end.kind is FailureKind.UNREACHABLE
+        assert end.detail.startswith(words)
+        assert fake.log.entries == []
+        assert fake.accepted <= 1, "it is not tried again there"

@@ -88,16 +88,18 @@ async def test_user_and_password_of_a_url_become_basic_authentication(dialects: 
     assert b"Authorization: Basic bWU6cHc=" in recorder.requests[0]
 
 
+@pytest.mark.parametrize("dialect", ["ollama", "openai"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 @looped
 async def test_no_redirect_is_followed_and_the_prompt_reaches_no_second_server(
-    status: str, dialects: dict[str, Backend]
+    status: str, stream: bool, dialect: str, dialects: dict[str, Backend]
 ):
     elsewhere = Recorder(reply(ANSWER))
     async with elsewhere.listening() as other:
-        recorder = Recorder(reply(b"", status, f"Location: {other}/api/chat"))
+        recorder = Recorder(reply(b"", status, f"Location: {other}/elsewhere"))
         async with recorder.listening() as url, engine_for(url, dialects) as engine:
-            end = failure(await outcome(engine, attempt(1)))
+            end = failure(await outcome(engine, attempt(1, backend=dialect, stream=stream)))
     assert end.kind is FailureKind.REDIRECTED
     assert len(recorder.requests) == 1
     assert elsewhere.connections == 0
