@@ -89,6 +89,8 @@ def test_an_ejected_instance_is_probed_and_comes_back_one_by_one():
     probe = only(desk)
     assert probe.purpose == "probe"
     desk.end(probe, desk.well(probe))
+    assert steps(desk) == [("a", "discover", "models")], "whoever restarted it may have pulled another build"
+    desk.settle()
     assert len(desk.requests()) == 1
     desk.end(only(desk), desk.well(only(desk)))
     assert len(desk.requests()) == 2

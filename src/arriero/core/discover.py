@@ -8,7 +8,7 @@ from arriero.core.instance import BackendName
 from arriero.core.member import Member, Phase
 from arriero.core.outcome import Failure, FailureKind, Model, Observation, Outcome, Subject
 from arriero.core.policies.health import Health
-from arriero.core.request import Attempt, Unit
+from arriero.core.request import CHAT, GENERATE, Attempt, Unit
 from arriero.core.step import Step
 
 NO_ANSWER = frozenset(
@@ -23,6 +23,10 @@ NO_ANSWER = frozenset(
     }
 )
 """Kinds that say nothing about the dialect: the question stays open and is asked again later."""
+
+
+_NO_CHAT = frozenset({FailureKind.UNSUPPORTED, FailureKind.BAD_REPLY, FailureKind.SERVER_ERROR, FailureKind.REJECTED})
+"""What a gateway may answer on a path that it does not know: a page, an error of any class, or that it knows no such path."""
 
 
 def question(member: Member) -> tuple[BackendName, Step] | None:
@@ -89,6 +93,20 @@ def told(member: Member, attempt: Attempt, outcome: Outcome) -> None:
 def shows(member: Member, unit: Unit, outcome: Outcome) -> bool | None:
     """Whether a listing of what is resident shows the unit's model; None if there was no listing."""
     return bool(_of(member, unit, outcome)) if isinstance(outcome, Observation) else None
+
+
+def tries_generate(member: Member, attempt: Attempt, kind: FailureKind) -> bool:
+    """Whether a gateway is asked on ``/api/generate`` next: some know no other path, and say so in many ways.
+
+    If that does no better, the failure stands, and the next probe begins with ``/api/chat`` again.
+    """
+    if member.on_trial:
+        member.on_trial, member.endpoint = False, ""
+        return False
+    member.on_trial = kind in _NO_CHAT and not member.endpoint and attempt.endpoint in ("", CHAT)
+    if member.on_trial:
+        member.endpoint = GENERATE
+    return member.on_trial
 
 
 def _of(member: Member, unit: Unit, seen: Observation) -> list[Model]:

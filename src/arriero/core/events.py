@@ -218,7 +218,7 @@ class Noted(msgspec.Struct, frozen=True):
 
     Attributes:
         code: ``context_unknown``, ``generate_only``, ``truncation_possible``, ``listing_missing``, ``replies_in_one_piece``,
-            ``late`` (a second outcome was dropped) …; the surface turns it into words.
+            ``digest_changed``, ``digest_differs``, ``late`` (a second outcome was dropped) …; the surface turns it into words.
         instance: Which instance; ``""`` for all.
     """
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from arriero.core import discover
 from arriero.core.assignment import Assignment, steps_to
+from arriero.core.builds import Builds
 from arriero.core.events import READMITTED, InstanceChanged, Noted, Notice, UpkeepEnded
 from arriero.core.fleet import Fleet
 from arriero.core.instance import BackendName
@@ -15,7 +16,7 @@ from arriero.core.member import Member, Phase
 from arriero.core.outcome import HARD_FAULTS, INSTANCE_FAULTS, Failure, FailureKind, Outcome, Success
 from arriero.core.policies.health import ALL_PLACES
 from arriero.core.reminders import Reminders
-from arriero.core.request import CHAT, GENERATE, Attempt, Unit
+from arriero.core.request import Attempt, Unit
 from arriero.core.step import Step
 from arriero.core.waiting import Waiting
 
@@ -26,9 +27,6 @@ NOT_UNDERSTOOD = Failure(kind=FailureKind.BAD_REPLY)
 
 AWAITED_S = 60.0
 """A fixed total is dealt out evenly for so long while an instance loads; a load may take ten minutes, or hang."""
-
-_NO_CHAT = frozenset({FailureKind.UNSUPPORTED, FailureKind.BAD_REPLY, FailureKind.SERVER_ERROR, FailureKind.REJECTED})
-"""What a gateway may answer on a path that it does not know: a page, an error of any class, or that it knows no such path."""
 
 Send = Callable[[Member, Step, BackendName, float], None]
 """Starts a step on a member in a dialect, at a time."""
@@ -50,6 +48,7 @@ class Upkeep:
         self._attended: dict[str, Member] = {}
         self._busy: set[Member] = set()  # by object: one that came back under its name is another
         self._assignment = Assignment(fleet)
+        self._builds = Builds(tell)
         self._gateways: dict[str, Member] = {}
         self._ready: dict[str, Member] = {}
 
@@ -206,6 +205,10 @@ class Upkeep:
             if not discover.answered(member, attempt, outcome):
                 self.eject(member, outcome if isinstance(outcome, Failure) else NOT_UNDERSTOOD, now)
                 return
+        elif attempt.subject == "models" and attempt.unit is not None:
+            member.todo.pop(0)
+            self._builds.listed(member, outcome, now)
+            return
         elif attempt.subject in ("resident", "details"):
             member.todo.pop(0)
             if member.todo and member.todo[0].purpose == "preload":
@@ -225,6 +228,8 @@ class Upkeep:
             self._assignment.count(member)
             member.reason = member.detail = member.fault = ""
             self._tell(InstanceChanged(member.name, "ok", READMITTED, member.ready_for, at=now))
+            if member.ready_for is not None and self._builds.doubts(member):
+                member.todo.append(Step("discover", "models", member.ready_for))
 
     def _generated(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """A preload or a probe passed."""
@@ -246,7 +251,7 @@ class Upkeep:
     def _load_failed(self, member: Member, attempt: Attempt, failure: Failure, now: float) -> None:
         """A preload or a probe failed."""
         kind = failure.kind
-        if member.kind == "gateway" and self._tries_generate(member, attempt, kind):
+        if member.kind == "gateway" and discover.tries_generate(member, attempt, kind):
             return
         if kind is FailureKind.OVERLOADED:
             member.health.failed(kind, now, 0.0, retry_after_s=failure.retry_after_s or LOAD_AGAIN_S)
@@ -255,19 +260,6 @@ class Upkeep:
             self.eject(member, failure, now)
         else:
             self.refuse(member, attempt.unit or Unit(""), kind, now)
-
-    def _tries_generate(self, member: Member, attempt: Attempt, kind: FailureKind) -> bool:
-        """Whether a gateway is asked on ``/api/generate`` next: some know no other path, and say so in many ways.
-
-        If that does no better, the failure stands, and the next probe begins with ``/api/chat`` again.
-        """
-        if member.on_trial:
-            member.on_trial, member.endpoint = False, ""
-            return False
-        member.on_trial = kind in _NO_CHAT and not member.endpoint and attempt.endpoint in ("", CHAT)
-        if member.on_trial:
-            member.endpoint = GENERATE
-        return member.on_trial
 
     def refuse(self, member: Member, unit: Unit, kind: FailureKind, now: float) -> None:
         """The member cannot serve the unit, now or later."""
@@ -294,6 +286,7 @@ class Upkeep:
                 member.ready_for = member.unit
                 member.slow_at = inf
                 self._tell(InstanceChanged(member.name, "ok", unit=member.unit, at=now))
+                self._builds.ready(member, member.unit, now)
             if not member.in_flight:
                 self._assignment.rest(member)
         self._fleet.touch(member, now)

@@ -12,6 +12,8 @@ NOTES = {
     "truncation_possible": "is a gateway that may drop truncate: truncation cannot be excluded",
     "listing_missing": "does not list its models: none is reported missing, they are tried",
     "replies_in_one_piece": "answers come in one piece or too fast to be seen side by side: slots are learned from ends, not from first tokens",
+    "digest_changed": "came back with another build of the model: answers from before and after are of two models",
+    "digest_differs": "has another build of the model than the first instance that served it: answers are of two models",
     "empty_answer": "without a word",
     "late": "came after the request had ended and was dropped",
 }

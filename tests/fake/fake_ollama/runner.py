@@ -32,16 +32,17 @@ class DiedError(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """One installed model."""
+    """One installed model; another ``build`` has another digest."""
 
     name: str
     capabilities: tuple[str, ...] = ("completion",)
     context_tokens: int = 8192
     answer_tokens: int | None = None
+    build: str = ""
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.name.encode()).hexdigest()
+        return hashlib.sha256(f"{self.name}{self.build}".encode()).hexdigest()
 
     @property
     def embeds_only(self) -> bool:
