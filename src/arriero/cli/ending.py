@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -84,8 +86,12 @@ def fail_usage(error: click.ClickException, *, form: Form) -> int:
 
 def drop_unread() -> None:
     """Let the interpreter's last flush go nowhere: whoever read stdout has left, or does not read."""
+    if sys.stdout is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    with suppress(io.UnsupportedOperation):  # no file lies behind it, so there is nothing that could block
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def keep_quiet() -> None:

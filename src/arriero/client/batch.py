@@ -21,16 +21,13 @@ from arriero.inputs.binding import binding
 from arriero.inputs.feed import Feed
 from arriero.inputs.merge import Held
 from arriero.inputs.scan import Scan
-from arriero.inputs.source import FileSource, Source
+from arriero.inputs.source import FileSource
 from arriero.inputs.spool import spool
 from arriero.journal.faults import damaged
 from arriero.journal.journal import Journal
 from arriero.journal.reader import JournalReader
 from arriero.outputs.claim import Aside, claim
-from arriero.outputs.export import Exported, export, export_stream
 from arriero.outputs.follow import Follow
-from arriero.outputs.openai import session_clocks
-from arriero.outputs.patient import patient
 from arriero.outputs.prompt import Prompt, prompt_of, templated
 
 BATCH: BatchId = 1
@@ -263,38 +260,6 @@ def with_stored_models(settings: Settings) -> Settings:
     except msgspec.DecodeError as error:  # without the model nobody else may say it
         raise damaged(Path(settings.journal), "the model that it is bound to cannot be read") from error
     return structs.replace(settings, models=tuple(models)) if models else settings
-
-
-def write_output(
-    settings: Settings, source: Source, *, complete: bool, stopped: Callable[[], bool] = lambda: False
-) -> Exported:
-    """Export the journal; see ``outputs.export``.
-
-    Args:
-        settings: The batch's.
-        source: Its input.
-        complete: Whether it has ended.
-        stopped: Whether a standard output that nobody reads is to be waited for no longer.
-
-    Raises:
-        UnreadError: If that is so.
-    """
-    with JournalReader(settings.journal) as reader:
-        rows, results = source.rows(), reader.results(BATCH)
-        clocks = session_clocks(reader.sessions())
-        prompt = prompt_for(settings)
-        if settings.output == "-":
-            stream = patient(sys.stdout.buffer, stopped)
-            return export_stream(stream, settings.output_format, rows, results, prompt=prompt, clocks=clocks)
-        return export(
-            settings.output,
-            settings.output_format,
-            rows,
-            results,
-            complete=complete,
-            prompt=prompt,
-            clocks=clocks,
-        )
 
 
 def prompt_for(settings: Settings) -> Prompt:

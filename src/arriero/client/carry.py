@@ -17,12 +17,12 @@ from arriero.client.batch import (
     BatchFiles,
     claim_output,
     with_stored_models,
-    write_output,
 )
 from arriero.client.control import Control
 from arriero.client.instances import default_model, describe, require_model, require_usable, with_only_model
 from arriero.client.loop import run
 from arriero.client.memory import Memory
+from arriero.client.output import write_output
 from arriero.client.session import Session
 from arriero.client.stop import Stop
 from arriero.client.summary import Summary, summarize

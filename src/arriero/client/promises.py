@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from arriero.client.batch import BATCH, write_output
+from arriero.client.batch import BATCH
 from arriero.client.finding import Finding, all_well, finding_lines
+from arriero.client.output import write_output
 from arriero.client.reading import journal_path, resume_settings, stored_source
 from arriero.config.formats import output_paths
 from arriero.core.batch import BatchStatus
