@@ -10,6 +10,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,6 +186,14 @@ def test_the_reliability_page_names_tests_and_modules_that_are_there() -> None:
     assert len(rows) == 15
     assert all("test_" in row or "scale/" in row for row in rows)
     assert lost == []
+
+
+def test_no_two_modules_of_the_tests_share_a_name() -> None:
+    """They are imported by their bare names, so that of two the first one wins."""
+    files = [file for file in (REPOSITORY / "tests").rglob("*.py") if file.parent.name != "fake_ollama"]
+    names = Counter(file.name for file in files if file.name != "conftest.py")
+
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_the_licence_is_whole() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from ledger import BINDING, NAME, Ledger, State, assert_opened, stored
+from kept_rows import BINDING, NAME, Ledger, State, assert_opened, stored
 from power import Disk, power, restore
 
 from arriero.errors import StorageError
