@@ -30,7 +30,7 @@ def frames(body):
     if text.lstrip(_SPACE).startswith(("{", "[", '"')):
         return values(text), False, False
     found, ended = [], False
-    for line in re.split(r"\r\n|\r|\n", text.strip(_SPACE)):
+    for line in re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff").strip(_SPACE)):
         if not line or line.startswith((":", "event:", "id:", "retry:")):
             continue
         if ended or not line.startswith("data:"):
