@@ -64,13 +64,18 @@ def commit(follow, done, *positions):
     follow.committed([result(position) for position in positions])
 
 
+def kept(done):
+    """What the journal gives back."""
+    return [stored(position) for position in range(50) if position in done]
+
+
 def ids(path):
     return [json.loads(line)["id"] for line in path.read_bytes().splitlines()]
 
 
 def test_each_group_is_in_the_file_when_it_was_told(tmp_path):
     follow, done = Follow(tmp_path / "r.jsonl", rows()), Done()
-    follow.start([], done)
+    follow.start(None, done)
     partial = tmp_path / "r.jsonl.partial"
     commit(follow, done, 7, 2, 5)
     first = ids(partial)
@@ -87,18 +92,28 @@ def test_a_resume_writes_what_was_finished_and_doubles_and_loses_nothing(tmp_pat
     for position in (2, 7):
         done.add(position, succeeded=True)
     follow = Follow(tmp_path / "r.jsonl", rows())
-    follow.start([stored(2), stored(7)], done)
+    follow.start(lambda: kept(done), done)
+    assert ids(tmp_path / "r.jsonl.partial") == [], "nothing waits for the lines of before"
     commit(follow, done, 9, 0, 1)
     commit(follow, done, 3)
     path = follow.finish(complete=True)
 
-    assert ids(path) == ["3", "8", "10", "1", "2", "4"]
+    assert ids(path) == ["1", "2", "3", "8", "10", "4"]
     assert [found.name for found in tmp_path.iterdir()] == ["r.jsonl"]
+
+
+def test_a_resume_in_which_nothing_ends_writes_what_was_finished(tmp_path):
+    done = Done()
+    done.add(4, succeeded=True)
+    follow = Follow(tmp_path / "r.jsonl", rows())
+    follow.start(lambda: kept(done), done)
+
+    assert ids(follow.finish(complete=False)) == ["5"]
 
 
 def test_its_lines_are_those_of_the_ordered_output_with_all_fields_of_the_row(tmp_path):
     follow, done = Follow(tmp_path / "unordered.jsonl", rows()), Done()
-    follow.start([], done)
+    follow.start(None, done)
     commit(follow, done, 4, 1, 3, 0, 2)
     follow.finish(complete=True)
     export(str(tmp_path / "ordered.jsonl"), "jsonl", rows()(), (stored(n) for n in range(5)), complete=True)
@@ -110,7 +125,7 @@ def test_its_lines_are_those_of_the_ordered_output_with_all_fields_of_the_row(tm
 
 def test_a_stopped_batch_keeps_the_partial_name(tmp_path):
     follow, done = Follow(tmp_path / "r.jsonl", rows()), Done()
-    follow.start([], done)
+    follow.start(None, done)
     commit(follow, done, 3)
 
     assert follow.finish(complete=False) == tmp_path / "r.jsonl.partial"
@@ -120,18 +135,19 @@ def test_rows_that_have_ended_are_held_no_longer(tmp_path):
     follow, done = Follow(tmp_path / "r.jsonl", rows()), Done()
     for position in (1, 2):
         done.add(position, succeeded=True)
-    follow.start([stored(1), stored(2)], done)
+    follow.start(lambda: kept(done), done)
     commit(follow, done, 5)
+    commit(follow, done, 7)
     held = sorted(follow._passed)
-    commit(follow, done, 0, 3, 4)
+    commit(follow, done, 0, 3, 4, 6)
 
-    assert held == [0, 3, 4]
+    assert held == [0, 3, 4, 6]
     assert follow._passed == {}
 
 
 def test_a_changed_input_ends_the_following_and_is_told_at_the_end(tmp_path):
     follow = Follow(tmp_path / "r.jsonl", rows(3))
-    follow.start([], ())
+    follow.start(None, ())
     follow.committed([result(1)])
     follow.committed([result(9)])
     follow.committed([result(2)])
@@ -144,7 +160,7 @@ def test_a_changed_input_ends_the_following_and_is_told_at_the_end(tmp_path):
 
 def test_a_disk_that_fails_is_told_at_the_end_and_raises_nothing_into_the_writer(tmp_path):
     follow = Follow(tmp_path / "r.jsonl", rows())
-    follow.start([], ())
+    follow.start(None, ())
     follow._file.close()  # a write to a closed descriptor fails as one to a failed disk does
     follow.committed([result(1)])
 
@@ -155,7 +171,7 @@ def test_a_disk_that_fails_is_told_at_the_end_and_raises_nothing_into_the_writer
 def test_a_row_that_changes_under_the_batch_is_not_written_beside_the_old_ones_answer(tmp_path):
     changed = Row(position=1, line=2, raw=b'{"prompt":"another question"}', prompt="another question")
     follow = Follow(tmp_path / "r.jsonl", lambda: iter([row(0), changed, row(2)]))
-    follow.start([], ())
+    follow.start(None, ())
     follow.committed([result(0)])
     follow.committed([result(1)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from arriero.inputs.spool import spool
 from arriero.journal.faults import damaged
 from arriero.journal.journal import Journal
 from arriero.journal.reader import JournalReader
+from arriero.journal.stored import StoredResult
 from arriero.outputs.claim import Aside, claim
 from arriero.outputs.follow import Follow
 from arriero.outputs.prompt import Prompt, prompt_of, templated
@@ -136,9 +137,12 @@ class BatchFiles:
         if not self.settings.unordered:
             return None
         follow = Follow(Path(self.settings.output), self.source.rows, prompt=prompt_for(self.settings))
-        with JournalReader(self.journal.path) as reader:
-            follow.start(reader.results(BATCH), self.journal.done)
+        follow.start(self._kept if len(self.journal.done) else None, self.journal.done)
         return follow
+
+    def _kept(self) -> Iterator[StoredResult]:
+        with JournalReader(self.journal.path) as reader:
+            yield from reader.results(BATCH)
 
     def close(self, snapshot: Callable[[], bytes] | None = None) -> None:
         """End the scan, commit what is queued, give the journal back.
