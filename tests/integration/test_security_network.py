@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def watched(folder: Path, *words: str, env: dict[str, str] | None = None) -> tup
     hook.mkdir(exist_ok=True)
     (hook / "sitecustomize.py").write_text(WATCH)
     log.write_text("")
-    done = arriero(folder, *words, env={"PYTHONPATH": str(hook), "WATCH_FILE": str(log), **(env or {})})
+    path = os.pathsep.join((str(hook), os.environ.get("PYTHONPATH", "")))
+    done = arriero(folder, *words, env={"PYTHONPATH": path, "WATCH_FILE": str(log), **(env or {})})
     return done, {target for _, target in map(json.loads, log.read_text().splitlines())}
 
 
