@@ -127,14 +127,10 @@ def _undo(path: Path) -> None:
     """
     if not _half_done(path):
         return
-    with suppress(ArrieroError, apsw.Error):  # held by another by now, or a folder that is not ours to write
+    with suppress(ArrieroError):  # held by another by now, or a folder that is not ours to write
         lock = Lock.take(path)
         try:
-            connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
-            try:
-                connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the look undoes it
-            finally:
-                connection.close()
+            rejoin(path)
         finally:
             lock.release()
 
@@ -187,7 +183,7 @@ def rejoin(path: Path) -> None:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
         with ExitStack() as unless_read:
             unless_read.callback(abandon, connection)  # an ordinary close would remove the WAL of what it cannot read
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the look undoes what is half done
             unless_read.pop_all()
         settle(connection)
 
