@@ -6,8 +6,7 @@ import filecmp
 import hashlib
 import shlex
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from arriero.client.finding import Finding, all_well, finding_lines
 from arriero.client.output import write_output
 from arriero.client.reading import journal_path, resume_settings, stored_source
 from arriero.config.formats import output_paths
+from arriero.config.settings import Settings
 from arriero.core.batch import BatchStatus
 from arriero.errors import ArrieroError, ConfigError
 from arriero.journal.check import check
@@ -58,7 +58,7 @@ def verify(output: str, journal: str | None) -> Verification:
     with JournalReader(path) as reader:
         promises = [Finding(**one._asdict()) for one in check(reader)]
         promises.append(_owner(reader))
-    promises += [_private(output, path), _input(output, path), _output(output, path)]
+    promises += _files(output, path)
     return Verification(ok=all_well(promises), promises=tuple(promises))
 
 
@@ -74,44 +74,56 @@ def _owner(reader: JournalReader) -> Finding:
     return Finding(promise="P9", name="owner", ok=None if overlap else True, text=text)
 
 
-def _private(output: str, path: str) -> Finding:
+def _files(output: str, path: str) -> list[Finding]:
+    """What the settings of the batch lead to: the modes of its files, its input and its output."""
+    try:
+        settings = resume_settings(output, path)
+    except ConfigError as error:  # of a stream: only its program has the items
+        return [
+            _private(path, ()),
+            _of_input(ok=None, text=error.message),
+            _of_output(ok=None, text="a stream has none"),
+        ]
+    except ArrieroError as error:
+        return [_private(path, ()), _of_input(ok=False, text=error.message), _of_output(ok=False, text=error.message)]
+    named = output_paths(output, settings.output_format)
+    return [_private(path, named), _input(settings), _output(settings, output)]
+
+
+def _private(path: str, outputs: Sequence[Path]) -> Finding:
     """The files of the batch are for their owner only."""
     files = [Path(path + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
-    with suppress(ArrieroError):  # a stream has no output; what else is wrong is said of the input
-        named = output_paths(output, resume_settings(output, path).output_format)
-        files += [file for name in named for file in (name, partial_path(name))]
+    files += [file for name in outputs for file in (name, partial_path(name))]
     shared = [str(file) for file in files if file.exists() and file.stat().st_mode & OTHERS]
     text = f"others may read: chmod go= {shlex.join(shared)}" if shared else "the files are for their owner only"
     return Finding(promise="P12", name="private", ok=None if shared else True, text=text)
 
 
-def _input(output: str, path: str) -> Finding:
+def _input(settings: Settings) -> Finding:
     """Every answered row is still in the input, unchanged."""
     try:
-        settings = resume_settings(output, path)
-        with JournalReader(path) as reader, stored_source(settings) as source:
+        with JournalReader(settings.journal) as reader, stored_source(settings) as source:
             rows = sum(1 for _ in join(source.rows(), reader.results(BATCH)))
-    except ConfigError as error:  # of a stream: only its program has the items
-        return Finding(promise="P8", name="input", ok=None, text=error.message)
     except ArrieroError as error:
-        return Finding(promise="P8", name="input", ok=False, text=error.message)
-    return Finding(
-        promise="P8", name="input", ok=True, text=f"{rows:,} answered rows are in {settings.input}, unchanged"
-    )
+        return _of_input(ok=False, text=error.message)
+    return _of_input(ok=True, text=f"{rows:,} answered rows are in {settings.input}, unchanged")
 
 
-def _output(output: str, path: str) -> Finding:
+def _of_input(*, ok: bool | None, text: str) -> Finding:
+    return Finding(promise="P8", name="input", ok=ok, text=text)
+
+
+def _output(settings: Settings, output: str) -> Finding:
     """The output is what the journal and the input give, to the byte."""
     try:
-        settings = resume_settings(output, path)
-        held = holder(Path(path)) is not None  # asked first: whoever has left has said how it ended
-        with JournalReader(path) as reader:
+        held = holder(Path(settings.journal)) is not None  # asked first: whoever has left has said how it ended
+        with JournalReader(settings.journal) as reader:
             status = reader.batch(BATCH).status
         complete = status is BatchStatus.FINISHED
         if held or status is BatchStatus.RUNNING:
             return _unwritten(held=held)
         if settings.output == "-":
-            return Finding(promise="P5", name="output", ok=None, text="went to standard output: nothing to compare")
+            return _of_output(ok=None, text="went to standard output: nothing to compare")
         with tempfile.TemporaryDirectory(prefix="arriero-verify-") as folder:
             again = structs.replace(settings, output=str(Path(folder) / Path(output).name))
             with stored_source(settings) as source:
@@ -125,15 +137,17 @@ def _output(output: str, path: str) -> Finding:
             if not complete and not any(old.exists() for old, _ in wanted):
                 return _unwritten(held=False)
             return _compare(wanted, _same_lines if settings.unordered else _same_bytes)
-    except ConfigError:
-        return Finding(promise="P5", name="output", ok=None, text="a stream has none")
     except ArrieroError as error:
-        return Finding(promise="P5", name="output", ok=False, text=error.message)
+        return _of_output(ok=False, text=error.message)
+
+
+def _of_output(*, ok: bool | None, text: str) -> Finding:
+    return Finding(promise="P5", name="output", ok=ok, text=text)
 
 
 def _unwritten(*, held: bool) -> Finding:
     text = "not written yet: it is written when the batch ends"
-    return Finding(promise="P5", name="output", ok=None, text=text if held else f"{text}; run the same command again")
+    return _of_output(ok=None, text=text if held else f"{text}; run the same command again")
 
 
 def _compare(pairs: list[tuple[Path, Path]], same: Callable[[Path, Path], bool]) -> Finding:
@@ -144,10 +158,9 @@ def _compare(pairs: list[tuple[Path, Path]], same: Callable[[Path, Path], bool])
         elif not same(old, new):
             wrong = f"{old} differs from what the journal and the input give"
         if wrong:
-            return Finding(promise="P5", name="output", ok=False, text=wrong)
+            return _of_output(ok=False, text=wrong)
     names = ", ".join(str(old) for old, _ in pairs)
-    text = f"{names}: exactly what the journal and the input give"
-    return Finding(promise="P5", name="output", ok=True, text=text)
+    return _of_output(ok=True, text=f"{names}: exactly what the journal and the input give")
 
 
 def _same_bytes(old: Path, new: Path) -> bool:
