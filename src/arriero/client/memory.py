@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from arriero.core.instance import Instance
 from arriero.core.policies.predict import Lengths
 from arriero.core.remembered import Served, Sizes
 from arriero.core.request import Unit
+from arriero.inputs.plain import open_plain
 
 VERSION = 1
 """Of the file; another one is as good as no file."""
@@ -116,11 +116,7 @@ class Memory:
 
 
 def _bytes(path: Path) -> bytes:
-    """What is in a regular file; anything else, such as a pipe that would block, is an error."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
+    with os.fdopen(open_plain(path), "rb") as file:
         return file.read()
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
 from arriero.errors import BindingError, InputError, StorageError
-from arriero.inputs.anew import open_anew
+from arriero.inputs.plain import open_anew, open_plain
 from arriero.inputs.sequence import Item, line_of_item
 
 
@@ -47,12 +45,10 @@ def _line(index: int, item: Item) -> bytes:
 
 def _compare(lines: Sequence[bytes], path: str) -> None:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = open_plain(path, os.O_NOFOLLOW)
     except FileNotFoundError:
         return
     with os.fdopen(file, "rb") as kept:
-        if not stat.S_ISREG(os.fstat(file).st_mode):  # a pipe would be waited for
-            raise OSError(errno.EINVAL, "not a plain file", path)
         for number, (old, new) in enumerate(zip_longest(kept, lines), 1):
             if old is not None and old != new:
                 raise BindingError(

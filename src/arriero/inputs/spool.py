@@ -8,8 +8,8 @@ from pathlib import Path
 
 from arriero.config.settings import InputFormat
 from arriero.errors import ArrieroError, InputError, StorageError
-from arriero.inputs.anew import open_anew
 from arriero.inputs.lines import FixedExtent
+from arriero.inputs.plain import open_anew
 from arriero.inputs.source import FileSource
 
 PIECE_BYTES = 64 * 1024

@@ -1,8 +1,9 @@
-"""Anew: a file beside the journal made for its owner alone, never written through what somebody else put there."""
+"""Plain files: opened only if nothing else has their name, and made for their owner alone, through nobody else's."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -28,3 +29,23 @@ def open_anew(path: str, flags: int) -> int:
         if stat.S_ISREG(os.lstat(path).st_mode):
             Path(path).unlink()
     return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, stat.S_IRUSR | stat.S_IWUSR)
+
+
+def open_plain(path: str | os.PathLike[str], flags: int = 0) -> int:
+    """Open a plain file for reading; anything else, such as a pipe that would be waited for, is an error.
+
+    Args:
+        path: Where.
+        flags: Further ones, such as ``os.O_NOFOLLOW``.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: If it cannot be opened, or is no plain file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file", os.fspath(path))
+    return descriptor
