@@ -7,13 +7,13 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import apsw
 import pytest
 from fake_ollama import INSTANT, Fault, Speed, prompt_hash
 from running import COMMAND, PATIENCE_S, Fleet, arriero, environment, fake_fleet, started, wait_committed
+from terminals import terminal_bytes
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -77,28 +77,14 @@ def test_a_run_tells_nothing_of_them_in_any_display(tmp_path: Path, display: str
             words, cwd=tmp_path, env=environment(tmp_path, ENV | DEBUG), stdout=subprocess.PIPE, stderr=slave
         ) as process:
             os.close(slave)
-            over = threading.Timer(PATIENCE_S, process.kill)
-            over.start()
-            said = b""
-            while piece := read(master):
-                said += piece
+            said = terminal_bytes(master, process)
             assert process.stdout is not None
             said += process.stdout.read()
-            over.cancel()
-        os.close(master)
 
     assert process.returncode == 3, said
     assert b'"succeeded":23' in said, said
     assert b"Traceback" not in said, said
     assert not caught(said)
-
-
-def read(master: int) -> bytes:
-    """What a terminal gets next; nothing once it is closed."""
-    try:
-        return os.read(master, 65536)
-    except OSError:
-        return b""
 
 
 def test_no_command_tells_of_them_but_results_and_errors(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import pty
 import re
 import subprocess
 import termios
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from fake_ollama import Fault
-from running import COMMAND, PATIENCE_S, environment, fake_fleet, write_rows
+from running import COMMAND, environment, fake_fleet, write_rows
+from terminals import terminal_bytes
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -36,22 +36,8 @@ def on_terminal(folder: Path, *words: str, env: Mapping[str, str] | None = None)
         [*COMMAND, *words], cwd=folder, env=environment(folder, env), stdin=slave, stdout=slave, stderr=slave
     ) as process:
         os.close(slave)
-        over = threading.Timer(PATIENCE_S, process.kill)
-        over.start()
-        said = b""
-        while piece := read(master):
-            said += piece
-    over.cancel()
-    os.close(master)
+        said = terminal_bytes(master, process)
     return process.returncode, said.decode()
-
-
-def read(master: int) -> bytes:
-    """What the terminal gets next; nothing once the command has left it."""
-    try:
-        return os.read(master, 65536)
-    except OSError:
-        return b""
 
 
 def acting(text: str) -> list[str]:
