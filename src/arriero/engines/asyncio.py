@@ -16,6 +16,7 @@ from arriero.core.events import AttemptBegan, AttemptEnded, Event, InstanceLeft
 from arriero.core.outcome import Failure, FailureKind, Outcome
 from arriero.core.request import Attempt, AttemptId
 from arriero.engines.address import Address
+from arriero.engines.arrival import freed_first
 from arriero.engines.deadlines import Deadlines
 from arriero.engines.flight import Flight
 from arriero.engines.http import Http
@@ -125,7 +126,7 @@ class AsyncioEngine:
             await self._sleep(left_s)  # uvloop counts milliseconds and may be half of one early
             left_s = (until - self.now()) / self._scale
         events, self._events = self._events, []
-        return events
+        return freed_first(events)
 
     async def _sleep(self, seconds: float) -> None:
         """Until an event comes or the real seconds are over."""
