@@ -9,7 +9,7 @@ import pytest
 from arriero.backends.dialects import backend
 from arriero.backends.wire import Backend
 
-pytest_plugins = ["budgets"]
+pytest_plugins = ["budgets", "workers"]
 
 
 @pytest.fixture(autouse=True)

@@ -93,7 +93,21 @@ def proof(bug: Bug) -> tuple[bool, str]:
     with copied() as folder:
         plant(bug, folder)
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-m", "", "-p", "no:cacheprovider", "--tb=short", bug.test],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-x",
+                "-q",
+                "-n",
+                "0",
+                "-m",
+                "",
+                "-p",
+                "no:cacheprovider",
+                "--tb=short",
+                bug.test,
+            ],
             cwd=REPOSITORY,
             env={**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
