@@ -214,6 +214,21 @@ def test_streams_share_a_client_give_answers_as_they_come_and_may_be_left() -> N
     assert all(body["options"]["temperature"] == 0 for body in fleet.bodies if body["messages"])
 
 
+def test_a_stream_that_is_left_sends_no_more_while_the_client_goes_on() -> None:
+    async def left(urls: list[str]) -> None:
+        async with arriero.Client(fleet=urls, model=MODEL) as client:
+            answers = client.stream(f"Left {number}." for number in range(10**6))
+            await anext(answers)
+            await answers.aclose()
+            assert len([one async for one in client.stream(ASKED[:30])]) == 30
+
+    with fake_fleet(2, speed=Speed(decode_tokens_per_s=600.0)) as fleet:
+        asyncio.run(left(fleet.urls))
+        sent = [body for body in fleet.bodies if body["messages"] and body["messages"][0]["content"].startswith("Left")]
+
+    assert len(sent) < 20, "what waited behind the answer that was read is nobody's any more"
+
+
 def test_streams_that_have_ended_or_were_left_leave_no_books_behind() -> None:
     async def many(urls: list[str]) -> int:
         async with arriero.Client(fleet=urls, model=MODEL) as client:

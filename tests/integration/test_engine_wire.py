@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
@@ -114,6 +115,17 @@ async def test_a_post_that_meets_a_closing_connection_is_never_sent_a_second_tim
     assert end.kind is FailureKind.UNREACHABLE
     assert recorder.connections == 1
     assert len(recorder.requests) == 2
+
+
+@looped
+async def test_a_connection_that_lay_idle_for_as_long_as_servers_keep_one_is_not_used_again(
+    dialects: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+):
+    async with FakeOllama(1, speed=INSTANT) as fake, engine_for(fake.url, dialects) as engine:
+        for n, idle_s in enumerate((0.0, 1.0, 5.9)):  # the last after 4.9 s; uvicorn hangs up after 5
+            monkeypatch.setattr("aiohttp.connector.monotonic", lambda idle_s=idle_s: time.monotonic() + idle_s)
+            await outcome(engine, attempt(n))
+        assert fake.accepted == 2
 
 
 def streamed(*, in_pieces: bool) -> bytes:

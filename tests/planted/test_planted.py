@@ -54,7 +54,7 @@ def test_a_planted_bug_fits_the_code_and_still_compiles(bug: Bug, sources: Path)
     plant(bug, sources)
     try:
         for line in bug.file.read_text(encoding="utf-8").splitlines():
-            if line.startswith("+++ b/src/"):
+            if line.startswith("+++ b/src/") and line.endswith(".py"):
                 ast.parse((sources / line.removeprefix("+++ b/")).read_text(encoding="utf-8"))
     finally:
         plant(bug, sources, "-R")

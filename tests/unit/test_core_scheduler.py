@@ -122,6 +122,24 @@ def test_a_request_under_which_a_process_died_is_tried_alone():
     assert len(desk.requests()) == 2
 
 
+def test_a_suspect_that_then_answered_too_long_is_asked_again_beside_others():
+    desk = Desk()
+    desk.join("a", backend="openai")
+    desk.settle()
+    desk.add(*rows(4))
+    first, second = desk.requests()
+    desk.fail(first, ERROR, crashed=True)
+    desk.end(second, desk.well(second))
+    desk.later(1.0)
+    (alone,) = desk.requests()
+    assert alone.request.position == first.request.position
+    desk.end(alone, success(output=4000, prompt=200))  # more than the context holds
+    desk.later(1.0)
+
+    assert 0 not in desk.ended()
+    assert len(desk.requests()) == 2, "its process stayed up: nothing is suspected any more"
+
+
 def test_a_suspect_whose_instance_leaves_is_tried_alone_on_the_next():
     def drained_for_the_suspect():
         while 0 not in desk.positions():

@@ -5,7 +5,7 @@ import threading
 
 import apsw
 import pytest
-from journal_rows import BINDING, Ear, answered, attempt_failed, failed, opened, row_hash, write
+from journal_rows import BINDING, Ear, answered, attempt_failed, failed, opened, row_hash, upkeep, write
 from msgspec import structs
 
 from arriero.core.batch import BatchStatus
@@ -277,6 +277,32 @@ def test_a_batch_that_sent_a_request_stays_bound_though_none_has_ended(tmp_path)
 
     with pytest.raises(BindingError, match="another"):
         opened(tmp_path / "j", binding={**BINDING, "model": "another"})
+
+
+@pytest.mark.parametrize(
+    ("results", "notices"), [([answered(0)], []), ([], [attempt_failed(0)])], ids=["an-answer", "a-failed-attempt"]
+)
+def test_a_session_that_sent_a_request_cannot_be_withdrawn(tmp_path, results, notices):
+    journal = opened(tmp_path / "j")
+    journal.record(results, notices)
+
+    assert not journal.withdraw()
+    with JournalReader(tmp_path / "j") as reader:
+        assert len(list(reader.results())) == len(results)
+        assert len(list(reader.attempts())) == len(notices)
+
+
+def test_a_session_that_only_looked_is_withdrawn_and_what_was_before_stays(tmp_path):
+    write(tmp_path / "j", [answered(0)])
+    with opened(tmp_path / "j") as journal:
+        journal.record([], [upkeep()])
+
+        assert not journal.withdraw()
+    assert [r.position for r in results_of(tmp_path / "j")] == [0]
+
+    journal = opened(tmp_path / "new")
+    assert journal.withdraw()
+    assert not (tmp_path / "new").exists()
 
 
 def test_words_of_a_server_that_are_no_text_are_kept_as_far_as_they_go(tmp_path):
