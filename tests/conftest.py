@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ from arriero.backends.dialects import backend
 from arriero.backends.wire import Backend
 
 pytest_plugins = ["budgets", "workers"]
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background, or ``nohup``, hands on ignored signals, and so would we to what is tested."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
