@@ -73,7 +73,9 @@ def test_one_signal_drains_and_the_printed_command_goes_on_exactly_there(
     assert_verified(folder, "my results.json")
 
 
-@pytest.mark.parametrize(("signals", "code"), [((signal.SIGTERM,), 143), ((signal.SIGINT, signal.SIGINT), 130)])
+@pytest.mark.parametrize(
+    ("signals", "code"), [((signal.SIGTERM,), 143), ((signal.SIGINT,), 130), ((signal.SIGINT, signal.SIGINT), 130)]
+)
 def test_a_signal_in_a_retry_round_loses_nothing_and_the_same_retry_ends_it(
     folder: Path, signals: tuple[int, ...], code: int
 ) -> None:
@@ -101,6 +103,79 @@ def test_a_signal_in_a_retry_round_loses_nothing_and_the_same_retry_ends_it(
     assert kept <= {one.attempt_name for one in stored_results(folder)}, "a kept result was replaced"
     assert kept
     assert_verified(folder)
+
+
+@pytest.mark.parametrize(
+    ("signals", "code"),
+    [
+        ((signal.SIGHUP,), 129),
+        ((signal.SIGINT,), 130),
+        ((signal.SIGINT, signal.SIGINT), 130),
+        ((signal.SIGINT, signal.SIGINT, signal.SIGINT), 130),
+    ],
+)
+def test_a_resume_that_is_stopped_is_resumed_again(folder: Path, signals: tuple[int, ...], code: int) -> None:
+    with fake_fleet(2, speed=SLOW) as fleet:
+        with started(folder, "run", "prompts.txt", "-c", "4", *fleet.flags) as running:
+            wait_committed(folder, 3, running)
+            first = running.end(signal.SIGTERM)
+        kept = len(stored_results(folder))
+        with started(folder, "resume", "results.json") as running:
+            wait_committed(folder, kept + 3, running)
+            if len(signals) > 1:
+                hold(fleet, 4)
+            for number, said in zip(signals[:-1], ("draining", "aborting"), strict=False):
+                running.process.send_signal(number)
+                running.until_said(said)
+            stopped = running.end(signals[-1])
+        then = {one.attempt_name for one in stored_results(folder)}
+        fleet.until(lambda fleet: all(entry.how for entry in fleet.entries))
+        fleet.calm()
+        resumed = arriero(folder, "resume", "results.json")
+
+    assert first.code == 143, first.err
+    assert stopped.code == code, stopped.err
+    assert resumed.code == 0, resumed.err
+    assert kept < len(then) < len(ASKED)
+    assert then <= {one.attempt_name for one in stored_results(folder)}, "a kept result was replaced"
+    assert_answered(read_results(folder), ASKED)
+    assert [record["attempts"] for record in read_results(folder)] == [1] * len(ASKED), "a stop is no failed attempt"
+    assert_verified(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "signals"),
+    [
+        ((), (signal.SIGTERM,)),
+        ((), (signal.SIGINT,) * 3),
+        (("--format", "openai", "-o", "results.jsonl"), (signal.SIGINT,) * 2),
+    ],
+)
+def test_a_signal_while_the_output_is_written_leaves_it_whole_or_absent(
+    tmp_path: Path, words: tuple[str, ...], signals: tuple[int, ...]
+) -> None:
+    asked = write_prompts(tmp_path, 1500)
+    name = words[-1] if words else "results.json"
+    with fake_fleet(8) as fleet:
+        command = ("run", "prompts.txt", "-c", "32", *words, *fleet.flags)
+        with started(tmp_path, *command) as running:
+            wait_committed(tmp_path, len(asked), running, f"{name}.journal")
+            while running.process.poll() is None and not (tmp_path / f"{name}.partial").exists():
+                pass
+            for number in signals[:-1]:
+                running.process.send_signal(number)
+            stopped = running.end(signals[-1])
+        whole = len(read_results(tmp_path, name)) if (tmp_path / name).exists() else None
+        again = arriero(tmp_path, *command)
+
+    assert stopped.code in (0, 143 if signals == (signal.SIGTERM,) else 130), stopped.err
+    assert "Traceback" not in stopped.err
+    assert whole == len(asked) or (whole is None and stopped.code)
+    assert again.code == 0, again.err
+    assert "nothing to do" in again.err
+    assert len(read_results(tmp_path, name)) == len(asked)
+    assert len(fleet.requests()) == len(asked), "nothing was sent again"
+    assert_verified(tmp_path, name)
 
 
 def test_a_drain_does_not_await_what_waits_for_the_only_slot(folder: Path) -> None:
