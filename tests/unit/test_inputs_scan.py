@@ -81,6 +81,13 @@ def test_rows_by_model_and_refused_rows_are_counted(opened):
     assert (scan.models, scan.refused_rows) == ({"": 2, "x": 2}, 1)
 
 
+def test_rows_by_model_are_those_that_are_not_finished(opened):
+    source = opened('{"prompt": "a"}\n{"prompt": "b"}\n{"prompt": "c"}\n{"prompt": "d", "model": "x"}\n', "jsonl")
+    scan = scanned(source, finished=iter(hashes(source)[:2]))
+
+    assert scan.models == {"": 1, "x": 1}
+
+
 def test_only_the_first_rows_are_read_when_so_asked(opened):
     scan = scanned(opened(b"one\ntwo\n\xff"), first=2)
 
