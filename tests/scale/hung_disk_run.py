@@ -3,7 +3,7 @@
 Usage: python hung_disk_run.py FIRST_FILE STALL_FILE WORDS_OF_ARRIERO…
 
 STALL_FILE gets the requests sent so far at the moment of the hang, and those sent until nothing flew any more and the
-loop only waited for the journal. Then the disk goes on.
+loop only waited for the journal, or SENT_MOST were sent meanwhile. Then the disk goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from arriero.core.events import Event
 HUNG_FROM = 10
 STILL = 3
 """Waits with nothing in flight in a row, each a second of the journal's silence, that show a loop at rest."""
+
+SENT_MOST = 6000
+"""More than may ever wait for the disk: whoever sends so much does not wait for it."""
 
 MOST_HUNG_S = 40.0
 
@@ -74,7 +77,7 @@ class PatientEngine(VirtualEngine):
         if STALL.hung.is_set() and not STALL.over.is_set():
             STALL.sent_before = STALL.sent_before or self.sent
             STALL.still = 0 if self._flights else STALL.still + 1
-            if STALL.still > STILL:
+            if STALL.still > STILL or self.sent - STALL.sent_before > SENT_MOST:
                 self.stall_file.write_text(json.dumps({"before": STALL.sent_before, "after": self.sent}))
                 DISKS.pop().unregister()  # what is opened from now on is opened as ever
                 STALL.over.set()
