@@ -58,6 +58,22 @@ def test_an_instance_that_comes_back_with_another_build_is_told_and_goes_on(answ
     assert len(desk.requests("a")) == 1, "one request first"
 
 
+def test_a_server_that_was_restarted_so_quickly_that_it_stayed_in_use_is_asked_too():
+    desk = Desk("a", "b", limit=2)
+    desk.add(*(row(position) for position in range(12)))
+    desk.end(desk.requests("a")[0], desk.well(desk.requests("a")[0]))
+    desk.fail(desk.requests("a")[0], FailureKind.UNREACHABLE)
+    assert not desk.member("a").health.ejected
+    desk.end(desk.requests("a")[0], desk.well(desk.requests("a")[0]))
+    (asked,) = (one for one in desk.running.values() if one.purpose == "discover")
+    assert (asked.instance, asked.subject) == ("a", "models")
+    desk.end(asked, listing(mistral="sha256:another"))
+    desk.end(desk.requests("a")[0], desk.well(desk.requests("a")[0]))
+
+    assert notes(desk) == [("digest_changed", "a")]
+    assert all(one.purpose == "request" for one in desk.running.values()), "asked once a failed connection"
+
+
 def test_a_second_outage_with_the_same_new_build_is_not_told_again():
     desk = Desk("a", limit=2)
     desk.end(served_and_back(desk), listing(mistral="sha256:another"))

@@ -15,7 +15,8 @@ from arriero.core.request import Unit
 class Builds:
     """Says when the answers of a batch come from more than one build of a model.
 
-    A server is asked again after each outage: whoever restarts it may have pulled the model anew.
+    A server is asked again once it answers after an outage or a failed connection: whoever restarts it may have pulled the
+    model anew.
 
     Args:
         tell: Takes the notices ``digest_changed`` and ``digest_differs``.

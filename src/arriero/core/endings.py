@@ -162,6 +162,8 @@ class Endings:
         member.answered_at = now
         if member.streak:
             member.streak.clear()
+        if member.dropped:
+            self._upkeep.back(member)
         entry.crashes = 0
 
     def _failed(self, plan: Plan, running: Running, entry: Open, failure: Failure, now: float) -> Verdict:
@@ -171,6 +173,7 @@ class Endings:
             self._upkeep.refuse(member, unit, failure.kind, now)
         if member.health.gateway:  # a connection that it drops says nothing about a model process behind it
             failure = structs.replace(failure, crashed=False)
+        member.dropped |= failure.kind is FailureKind.UNREACHABLE
         faults = failure.kind in INSTANCE_FAULTS
         blamed = not faults or blames_instance(entry, member.name, member.answered_at, failure.kind)
         forgiven = member.phase is Phase.LEFT or member.health.down(now) or (faults and self._behind(member, entry))

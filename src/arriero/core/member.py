@@ -58,6 +58,7 @@ class Member:
         answered_at: When a request last succeeded there; None if none did.
         slow_at: When its load has lasted so long that nobody waits for it any more; ``inf`` while it loads nothing.
         slow: That moment has come.
+        dropped: A connection failed since the last answer: whoever restarts a server may have pulled its model anew.
         streak: Attempts charged since the last success, with their requests; refunded if it is ejected.
         noted: Codes of what was said of it once.
         rtt_s: Seconds of the quickest exchange that computes nothing; None if unknown.
@@ -75,6 +76,7 @@ class Member:
         "contexts",
         "counted",
         "detail",
+        "dropped",
         "endpoint",
         "entry",
         "fault",
@@ -133,6 +135,7 @@ class Member:
         self.running: dict[AttemptId, Attempt] = {}
         self.alone = False
         self.answered_at: float | None = None
+        self.dropped = False
         self.streak: list[tuple[Open, Attempt]] = []
         self.noted: set[str] = set()
         self.remembered = {served.unit: served for served in remembered}

@@ -228,8 +228,14 @@ class Upkeep:
             self._assignment.count(member)
             member.reason = member.detail = member.fault = ""
             self._tell(InstanceChanged(member.name, "ok", READMITTED, member.ready_for, at=now))
-            if member.ready_for is not None and self._builds.doubts(member):
-                member.todo.append(Step("discover", "models", member.ready_for))
+            self.back(member)
+
+    def back(self, member: Member) -> None:
+        """It answers again after an outage or a connection that failed: ask which build of its model it has now."""
+        member.dropped = False
+        if member.ready_for is not None and self._builds.doubts(member):
+            member.todo.append(Step("discover", "models", member.ready_for))
+            self.attend(member)
 
     def _generated(self, member: Member, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """A preload or a probe passed."""
