@@ -241,6 +241,21 @@ def test_a_dry_run_ends_with_what_the_run_would_end_with(folder: Path) -> None:
     assert as_json.json["error"]["message"] in error
 
 
+@pytest.mark.parametrize(("words", "code"), [((), 2), (("--on-bad-line", "fail"), 0)], ids=["stop", "fail"])
+def test_a_dry_run_finds_bad_lines_and_counts_those_that_may_fail(
+    folder: Path, words: tuple[str, ...], code: int
+) -> None:
+    (folder / "bad.txt").write_bytes(b"one\n\xff\nthree\n")
+    with fake_fleet(1) as fleet:
+        told = arriero(folder, "run", "bad.txt", *fleet.flags, *words, "--dry-run", "--json")
+
+    assert told.code == code, told.err
+    if code:
+        assert "bad.txt:2:1:" in told.json["error"]["message"]
+    else:
+        assert (told.json["rows"], told.json["bad_rows"]) == (3, 1)
+
+
 def test_a_system_prompt_a_template_and_options_reach_the_server_as_given(folder: Path) -> None:
     with fake_fleet(2) as fleet:
         done = arriero(
