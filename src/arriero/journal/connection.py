@@ -186,6 +186,9 @@ def rejoin(path: Path) -> None:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the look undoes what is half done
             unless_read.pop_all()
         settle(connection)
+    with suppress(OSError):  # one that was begun and never written: SQLite has no use for it, and lets it lie
+        if not (begun := place.side_file(path, "-journal")).stat().st_size:
+            begun.unlink()
 
 
 def abandon(connection: apsw.Connection) -> None:
