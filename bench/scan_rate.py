@@ -25,6 +25,7 @@ from arriero.inputs.bind import Binder
 from arriero.inputs.feed import Feed
 from arriero.inputs.scan import Scan
 from arriero.inputs.source import FileSource
+from arriero.journal.done import Done
 
 
 def write_rows(folder: Path, rows: int) -> dict[InputFormat, Path]:
@@ -74,7 +75,14 @@ def first_request_s(path: Path, input_format: InputFormat, hashes: list[tuple[in
     began = time.perf_counter()
     scan = Scan(source, binder, finished=iter(hashes))
     scan.start()
-    feed = Feed(source, binder, scan, done=range(len(hashes)), attempts_used={}, batch=1)
+    feed = Feed(
+        source,
+        binder,
+        scan,
+        done=Done.of(len(hashes), ((row, 1) for row in range(len(hashes)))),
+        attempts_used={},
+        batch=1,
+    )
     while not feed.take(1, 1):
         if not feed.more_now:
             time.sleep(0.001)
@@ -91,7 +99,7 @@ def feed_us(path: Path, input_format: InputFormat) -> tuple[float, float]:
     scan = Scan(source, binder)
     scan.start()
     scan.wait(600)
-    feed = Feed(source, binder, scan, done=(), attempts_used={}, batch=1)
+    feed = Feed(source, binder, scan, done=Done(), attempts_used={}, batch=1)
     requests, longest, began = 0, 0.0, time.perf_counter()
     while not feed.ended:
         at = time.perf_counter()

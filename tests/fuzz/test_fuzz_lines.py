@@ -17,13 +17,14 @@ from arriero.inputs.row import Row
 from arriero.inputs.scan import Scan
 from arriero.inputs.source import FileSource
 from arriero.inputs.spool import spool
+from arriero.journal.done import Done
 
 
 def carried(source, *, done=(), finished=None, stop_at_bad=False):
     """What a scan and a feed make of a source: what they hand out, and the scan's error."""
     binder = Binder(model="m")
     scan = Scan(source, binder, stop_at_bad=stop_at_bad, finished=finished)
-    feed = Feed(source, binder, scan, done=done, attempts_used={}, batch=1)
+    feed = Feed(source, binder, scan, done=Done.of(len(done), ((row, 1) for row in done)), attempts_used={}, batch=1)
     scan.start()
     assert scan.wait(30)
     taken = []

@@ -9,6 +9,7 @@ from arriero.inputs.bind import Binder
 from arriero.inputs.feed import Feed
 from arriero.inputs.scan import Scan
 from arriero.inputs.source import FileSource
+from arriero.journal.done import Done
 
 
 @pytest.fixture
@@ -29,7 +30,15 @@ def opened(tmp_path):
 def feed_of(source, *, done=(), attempts_used=None, stop_at_bad=True, start=True):
     binder = Binder(model="m")
     scan = Scan(source, binder, stop_at_bad=stop_at_bad)
-    feed = Feed(source, binder, scan, done=done, attempts_used=attempts_used or {}, batch=2, round_number=1)
+    feed = Feed(
+        source,
+        binder,
+        scan,
+        done=Done.of(max(done, default=0) + 1, ((position, 1) for position in done)),
+        attempts_used=attempts_used or {},
+        batch=2,
+        round_number=1,
+    )
     if start:
         scan.start()
         assert scan.wait(10)
@@ -80,16 +89,23 @@ def test_finished_rows_are_not_parsed(opened, monkeypatch):
     assert parsed == list(range(2990, 3000))
 
 
-def test_a_call_looks_at_a_bounded_number_of_rows_and_says_that_there_is_more(opened):
+def test_a_call_binds_a_bounded_number_of_rows_and_says_that_there_is_more(opened):
     feed, _ = feed_of(opened(numbered(5000)), done=range(4900))
 
-    assert feed.take(1000, 1 << 20) == []
+    assert len(feed.take(1000, 1 << 20)) == module.BOUND_ROWS_MAX
     assert feed.more_now
-    assert feed._position == module.SKIPPED_ROWS_MAX
-    while not (taken := feed.take(1000, 1 << 20)):
+
+
+def test_a_call_passes_over_a_bounded_number_of_lines_and_says_that_there_is_more(opened):
+    still_open = range(999, 9000, 1000)
+    feed, _ = feed_of(opened(numbered(9000)), done=set(range(9000)) - set(still_open))
+    taken = feed.take(1000, 1 << 20)
+    assert 0 < len(taken) <= module.SKIPPED_ROWS_MAX // 900
+    while not feed.ended:
         assert feed.more_now
-    assert len(taken) == module.BOUND_ROWS_MAX
-    assert feed.more_now
+        taken += feed.take(1000, 1 << 20)
+
+    assert [one.position for one in taken] == list(still_open)
 
 
 def test_no_more_is_taken_than_the_window_has_room_for(opened):

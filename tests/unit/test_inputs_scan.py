@@ -81,6 +81,29 @@ def test_rows_by_model_and_refused_rows_are_counted(opened):
     assert (scan.models, scan.refused_rows) == ({"": 2, "x": 2}, 1)
 
 
+@pytest.mark.parametrize("changed", [0, 1, 254, 255, 256, 257, 1023, 1024, 1025, 2500])
+def test_a_changed_row_among_thousands_is_found_with_its_line(opened, changed):
+    before = hashes(opened("".join(f"row {row}\n\n" for row in range(3000))))
+    rows = [f"row {row if row != changed else 'x'}\n\n" for row in range(3000)]
+    scan = scanned(opened("".join(rows)), finished=iter(before))
+
+    assert isinstance(scan.error, BindingError)
+    assert scan.error.message.startswith(f"rows:{2 * changed + 1}: the row has changed")
+    assert scan.scanned == changed
+
+
+@pytest.mark.parametrize("gaps", [(), (5,), (255, 256, 257), tuple(range(0, 3000, 3)), tuple(range(1500, 3000))])
+def test_finished_rows_with_gaps_between_are_all_compared_and_counted(opened, gaps):
+    source = opened("".join(f"row {row}\n" for row in range(3000)))
+    finished = [one for one in hashes(source) if one[0] not in gaps]
+    scan = scanned(source, finished=iter(finished), previous_total=3000)
+
+    assert (scan.error, scan.total, scan.models) == (None, 3000, {"": len(gaps)})
+    last = finished[-1]
+    scan = scanned(source, finished=iter([*finished[:-1], (last[0], b"another".ljust(16), False)]))
+    assert isinstance(scan.error, BindingError)
+
+
 def test_rows_by_model_are_those_that_are_not_finished(opened):
     source = opened('{"prompt": "a"}\n{"prompt": "b"}\n{"prompt": "c"}\n{"prompt": "d", "model": "x"}\n', "jsonl")
     scan = scanned(source, finished=iter(hashes(source)[:2]))

@@ -10,6 +10,7 @@ from arriero.inputs.bind import Binder
 from arriero.inputs.feed import Feed
 from arriero.inputs.scan import Scan
 from arriero.inputs.spool import GrowingExtent, spool
+from arriero.journal.done import Done
 
 LIMIT_S = 10
 
@@ -52,7 +53,7 @@ def test_rows_are_sent_while_standard_input_is_still_open(stdin, tmp_path):
     source = spool(stdin[0], str(tmp_path / "r.input"), "txt")
     binder = Binder()
     scan = Scan(source, binder, on_progress=came.release)
-    feed = Feed(source, binder, scan, done=(), attempts_used={}, batch=1)
+    feed = Feed(source, binder, scan, done=Done(), attempts_used={}, batch=1)
 
     def next_row():
         while True:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,3 +34,21 @@ def test_a_row_cannot_end_twice():
     with pytest.raises(ValueError, match="row 7"):
         done.add(7, succeeded=False)
     assert (done.succeeded, done.failed) == (1, 0)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 4095, 4096, 4097, 10_000])
+def test_the_first_open_row_is_found_behind_any_number_of_ended_ones(rows):
+    done = Done.of(rows, ((position, 1) for position in range(rows)))
+
+    assert all(done.first_open(position) == rows for position in {0, rows // 2, max(0, rows - 1)})
+    assert done.first_open(rows + 5) == rows + 5
+
+
+def test_the_first_open_row_is_the_first_of_any_pattern():
+    chance = Random(3)
+    for share in (0.1, 0.5, 0.9, 0.999):
+        ended = [position for position in range(6000) if chance.random() < share]
+        done = Done.of(6000, ((position, 0) for position in ended))
+        still_open = sorted(set(range(6001)) - set(ended))
+        for position in chance.sample(range(6000), 200):
+            assert done.first_open(position) == next(one for one in still_open if one >= position)

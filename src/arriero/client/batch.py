@@ -37,6 +37,9 @@ BATCH: BatchId = 1
 SCAN_WAIT_S = 2.0
 """Sending waits that long for the whole scan, then follows behind it (``docs/architecture.md``, step 2)."""
 
+SCAN_WAIT_RESUMED_S = 1.0
+"""The same on a resume, whose input was looked at before."""
+
 
 class BatchFiles:
     """Everything of a batch that lies on disk.
@@ -105,7 +108,10 @@ class BatchFiles:
             BindingError: If it met a row that has changed.
         """
         self.scan.start()
-        if self.scan.wait(SCAN_WAIT_S) and self.scan.error is not None:
+        if (
+            self.scan.wait(SCAN_WAIT_RESUMED_S if len(self.journal.done) else SCAN_WAIT_S)
+            and self.scan.error is not None
+        ):
             raise self.scan.error
 
     def feed(self) -> Feed:

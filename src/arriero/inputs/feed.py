@@ -16,13 +16,15 @@ BOUND_ROWS_MAX = 64
 """Rows parsed and bound a call: about 0.5 ms of rows of 100 bytes."""
 
 SKIPPED_ROWS_MAX = 2048
-"""Finished rows and lines passed over a call: about 0.5 ms."""
+"""Lines passed over a call: about 0.5 ms."""
 
 
-class Positions(Protocol):
-    """A set of positions, such as the journal's bitmap of finished rows."""
+class Ended(Protocol):
+    """The rows that are finished, such as the journal's bitmap."""
 
-    def __contains__(self, position: object, /) -> bool: ...
+    def first_open(self, position: int) -> int:
+        """The first row from ``position`` on that is not finished."""
+        ...
 
 
 class Feed:
@@ -41,12 +43,12 @@ class Feed:
         binder: Binder,
         scan: Scan,
         *,
-        done: Positions,
+        done: Ended,
         attempts_used: Mapping[int, int],
         batch: BatchId,
         round_number: int = 0,
     ) -> None:
-        """Keep where rows come from; ``done`` are positions that are finished in this round."""
+        """Keep where rows come from; ``done`` are those that are finished in this round."""
         self.more_now = False
         self.ended = False
         self._source = source
@@ -100,10 +102,8 @@ class Feed:
 
     def _reached(self, taken: int) -> bool:
         """Pass over finished rows; whether the next line is that of a row to hand out in this call."""
-        scanned, done = self._scan.scanned, self._done
-        while self._position < scanned and self._budget > 0 and self._position in done:
-            self._position += 1
-            self._budget -= 1
+        scanned = self._scan.scanned
+        self._position = min(scanned, self._done.first_open(self._position))
         if self._position >= scanned:
             # Told first and looked at again after: a row scanned in between would be waited for in vain.
             self._scan.wanted = self._position

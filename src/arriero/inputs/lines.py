@@ -145,8 +145,11 @@ def read_lines(
         last = pieces.pop()
         at = read
         read += len(block)
+        plain = len(block) <= most and b"\r" not in block
         for piece in pieces:
-            if rest is None:
+            if rest is None and plain and number > 1:
+                yield Line(number, offset, piece)
+            elif rest is None:
                 yield line_of(number, offset, piece, most)
             else:
                 rest.add(piece)

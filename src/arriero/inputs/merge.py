@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from arriero.errors import BindingError
 
 NONE_LEFT = -1
+
+AHEAD_ROWS = 1024
+"""Finished rows taken at once."""
 
 
 class Held(NamedTuple):
@@ -49,10 +53,25 @@ class Merge:
         self._held = held
         self._hash = b""
         self._failed = False
+        self._ahead: list[tuple[int, bytes, bool]] = []
+        self._at = 0
 
-    def advance(self) -> None:
-        """Go to the next finished row."""
-        self.position, self._hash, self._failed = next(self._finished, (NONE_LEFT, b"", False))
+    def advance(self, rows: int = 1) -> None:
+        """Go to the next finished row, or pass over as many as ``run`` has given."""
+        self._at += rows
+        if self._at >= len(self._ahead):
+            self._ahead, self._at = list(islice(self._finished, AHEAD_ROWS)), 0
+            if not self._ahead:
+                self.position, self._hash, self._failed = NONE_LEFT, b"", False
+                return
+        self.position, self._hash, self._failed = self._ahead[self._at]
+
+    def run(self, most: int) -> list[bytes]:
+        """Hashes of the finished rows from ``position`` on that stand one behind the other, at most so many."""
+        rows = self._ahead[self._at : self._at + most]
+        while rows and rows[-1][0] - rows[0][0] >= len(rows):
+            rows = rows[: len(rows) // 2]
+        return [row[1] for row in rows]
 
     def close(self) -> None:
         """Let go of where the finished rows come from; in the thread that read them."""

@@ -12,7 +12,7 @@ from itertools import islice
 from arriero.errors import ArrieroError, InputError
 from arriero.inputs.bind import Binder
 from arriero.inputs.duplicates import Duplicates, hash_of
-from arriero.inputs.lines import Mark
+from arriero.inputs.lines import AnyLine, Mark
 from arriero.inputs.members import short
 from arriero.inputs.merge import Held, Merge
 from arriero.inputs.row import BadRow, Row
@@ -22,6 +22,7 @@ MARK_ROWS = 1024
 """Rows from one mark to the next: a reader that seeks a row skips fewer lines than this."""
 
 YIELD_ROWS = 256
+"""Rows between two pauses of the scan; ``MARK_ROWS`` is a multiple."""
 MODELS_NAMED_MAX = 1000
 
 
@@ -134,15 +135,16 @@ class Scan:
             self._on_progress()
 
     def _pass(self) -> None:
-        source, merge = self._source, self._merge
-        for position, line in enumerate(islice(source.lines(), self._first)):
-            if position % MARK_ROWS == 0:
-                self._mark_lines.append(line.number)
-                self._mark_offsets.append(line.offset)
-            if position == 0:
-                self._first_line = line.number
+        source, merge, known = self._source, self._merge, self._source.known
+        lines = islice(source.lines(), self._first)
+        for line in lines:
+            position = self.scanned
+            if position % YIELD_ROWS == 0:
+                self._pause(position, line)
+                if self._stopping:
+                    return
             if position == merge.position:
-                digest, own_id = source.known(line)
+                digest, own_id = known(line)
                 merge.compare(source.name, line.number, digest)
                 self._known += 1
             else:
@@ -150,16 +152,43 @@ class Scan:
             if own_id is not None or self._own_ids:
                 self._identify(position, line.number, own_id)
             self.scanned = position + 1
+            if source.anonymous and merge.position == self.scanned:
+                self._pass_over(lines)
             if position >= self.wanted:
                 self.wanted = math.inf
                 self._on_progress()
-            if position % YIELD_ROWS == 0:
-                self.size_bytes = line.offset
-                time.sleep(0)  # lets the event loop have the interpreter
-                if self._stopping:
-                    return
         if not self._stopping:
             self._end()
+
+    def _pass_over(self, lines: Iterator[AnyLine]) -> None:
+        """Compare the finished rows that come next all at once, up to the next pause."""
+        begin = self.scanned
+        wanted = self._merge.run(-begin % YIELD_ROWS)
+        found = list(map(self._source.hash, islice(lines, len(wanted))))
+        same = len(found)
+        if found != wanted[:same]:
+            same = next(at for at, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other)
+        if same:
+            self._merge.advance(same)
+            self._known += same
+            self.scanned = begin + same
+        if same < len(found):
+            self._merge.compare(self._source.name, self._line_number(self.scanned), found[same])
+
+    def _line_number(self, position: int) -> int:
+        """Where a row stands; read again from the last mark before it."""
+        mark = self.mark(position)
+        return next(islice(self._source.lines(mark), position - mark.position, None)).number
+
+    def _pause(self, position: int, line: AnyLine) -> None:
+        """Every so many rows: note the place, and let the event loop have the interpreter."""
+        if position % MARK_ROWS == 0:
+            self._mark_lines.append(line.number)
+            self._mark_offsets.append(line.offset)
+        if position == 0:
+            self._first_line = line.number
+        self.size_bytes = line.offset
+        time.sleep(0)
 
     def _examine(self, row: Row | BadRow) -> str | None:
         """Count a new row and find what is wrong with it under these settings; its own id."""

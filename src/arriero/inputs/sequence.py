@@ -19,12 +19,14 @@ class SequenceSource:
 
     Attributes:
         name: What messages call it.
+        anonymous: False: an item may have an id.
         items: Prompts and rows, shape [rows].
         templated: A template makes the prompts.
     """
 
     def __init__(self, items: Sequence[Item], *, name: str = "prompts", templated: bool = False) -> None:
         self.name = name
+        self.anonymous = False
         self.items = items
         self.templated = templated
 
@@ -39,8 +41,11 @@ class SequenceSource:
 
     def known(self, line: AnyLine) -> tuple[bytes, str | None]:
         """Hash and own id of a line that was a row before."""
-        text = line.text if isinstance(line, Line) else b""
-        return row_hash(text), own_id_of(text)
+        return self.hash(line), own_id_of(line.text if isinstance(line, Line) else b"")
+
+    def hash(self, line: AnyLine) -> bytes:
+        """Hash of a line that was a row before."""
+        return row_hash(line.text if isinstance(line, Line) else b"")
 
     def rows(self, start: Mark | None = None) -> Iterator[Row | BadRow]:
         """Rows in order, bad ones too."""

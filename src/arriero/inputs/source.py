@@ -19,9 +19,15 @@ FileState = Literal["same", "grew", "shrank", "gone"]
 
 
 class Source(Protocol):
-    """Rows in order, twice and more: the scan reads them, the feed behind it, the output at the end."""
+    """Rows in order, twice and more: the scan reads them, the feed behind it, the output at the end.
+
+    Attributes:
+        name: What messages call it.
+        anonymous: No row has an id of its own.
+    """
 
     name: str
+    anonymous: bool
 
     def lines(self, start: Mark | None = None) -> Iterator[AnyLine]:
         """Lines that are rows (no blank ones), from ``start`` on; the n-th has position ``start.position + n``."""
@@ -33,6 +39,10 @@ class Source(Protocol):
 
     def known(self, line: AnyLine) -> tuple[bytes, str | None]:
         """Hash and own id of a line that was a row before: what ``parse`` gives, in a third of its time."""
+        ...
+
+    def hash(self, line: AnyLine) -> bytes:
+        """The hash alone; all that there is to know where rows are ``anonymous``."""
         ...
 
     def rows(self, start: Mark | None = None) -> Iterator[Row | BadRow]:
@@ -49,6 +59,7 @@ class FileSource:
 
     Attributes:
         name: What messages call it.
+        anonymous: No row has an id of its own: a line of text has none.
         input_format: ``txt`` or ``jsonl``.
         file: Open descriptor; ``close`` ends it.
         extent: How much of the file is the input.
@@ -61,6 +72,7 @@ class FileSource:
         self, name: str, input_format: InputFormat, file: int, extent: Extent, *, path: str, templated: bool = False
     ) -> None:
         self.name = name
+        self.anonymous = input_format == "txt"
         self.input_format = input_format
         self.file = file
         self.extent = extent
@@ -106,11 +118,14 @@ class FileSource:
 
     def known(self, line: AnyLine) -> tuple[bytes, str | None]:
         """Hash and own id of a line that was a row before."""
+        own_id = None if self.anonymous or isinstance(line, Overlong) else own_id_of(line.text)
+        return self.hash(line), own_id
+
+    def hash(self, line: AnyLine) -> bytes:
+        """Hash of a line that was a row before."""
         if isinstance(line, Overlong):
-            return line.hash, None
-        if self.input_format == "txt":
-            return hash_of_text(line), None
-        return row_hash(line.text), own_id_of(line.text)
+            return line.hash
+        return hash_of_text(line) if self.anonymous else row_hash(line.text)
 
     def rows(self, start: Mark | None = None) -> Iterator[Row | BadRow]:
         """Rows in order, bad ones too."""

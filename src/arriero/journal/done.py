@@ -7,6 +7,9 @@ from collections.abc import Iterable
 POSITIONS = 1 << 40
 """No input has more rows; a higher position can only be damage, and would ask for a bitmap of its size."""
 
+ENDED = b"\xff" * 512
+"""4,096 rows that have ended, one after another: compared at once."""
+
 
 class Done:
     """Positions that have ended, and how many of them succeeded.
@@ -45,6 +48,23 @@ class Done:
             return False
         byte = position >> 3
         return byte < len(self._bits) and bool(self._bits[byte] >> (position & 7) & 1)
+
+    def first_open(self, position: int) -> int:
+        """The first row from ``position`` on that has not ended; where all that are held have, the one behind them."""
+        bits, size = self._bits, len(self._bits)
+        while position & 7 and position in self:
+            position += 1
+        if position & 7 or position not in self:
+            return position
+        byte = position >> 3
+        while bits[byte : byte + len(ENDED)] == ENDED:
+            byte += len(ENDED)
+        while byte < size and bits[byte] == 0xFF:  # noqa: PLR2004 - eight rows
+            byte += 1
+        position = byte << 3
+        while position in self:
+            position += 1
+        return position
 
     def __len__(self) -> int:
         return self.succeeded + self.failed
