@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -36,11 +36,11 @@ class Flight:
 
     __slots__ = (
         "_first_end",
+        "_hang_up",
         "_idle_s",
         "_inflow",
         "_last",
         "_pieces",
-        "_task",
         "_total_end",
         "attempt",
         "backend",
@@ -74,7 +74,7 @@ class Flight:
         self._first_end = self._total_end = self._idle_s = inf
         self._last: float | None = None
         self._inflow: Inflow | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._hang_up: Callable[[], object] | None = None
 
     def begin(self, call: HttpCall, now: float) -> None:
         """The call is written and goes out now: deadlines run from here."""
@@ -84,21 +84,22 @@ class Flight:
         self._total_end = now + call.timeouts.total_s
         self._idle_s = call.timeouts.idle_s
 
-    def enter(self, task: asyncio.Task[None]) -> None:
-        """From here on an interruption of the task is caught and understood."""
-        self._task = task
+    def enter(self, hang_up: Callable[[], object]) -> None:
+        """From here on the exchange is under way; ``hang_up`` interrupts it, wherever it is."""
+        self._hang_up = hang_up
 
     def leave(self) -> None:
         """The exchange is over; there is nothing left to interrupt."""
-        self._task = None
+        self._hang_up = None
 
     def stop(self, kind: FailureKind, detail: str) -> None:
         """Give the attempt up; its end follows. A second reason changes nothing."""
         if self.broken is not None:
             return
-        self.broken = Broken(kind, detail, sent=self._task is not None)
-        if self._task is not None:
-            self._task.cancel()
+        hang_up = self._hang_up
+        self.broken = Broken(kind, detail, sent=hang_up is not None)
+        if hang_up is not None:
+            hang_up()
 
     def take(self, piece: bytes, now: float) -> None:
         """A piece of the body arrived; one too many gives the attempt up."""

@@ -175,7 +175,7 @@ class Http:
         """Send the flight's call and gather what comes back; whatever goes wrong is noted in ``flight.broken``."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # coroutines run in tasks
-        flight.enter(task)
+        flight.enter(task.cancel)
         try:
             await self._send(flight, address)
         except asyncio.CancelledError:
