@@ -1,4 +1,4 @@
-"""CPU a request of the asyncio engine with its dialect, against a server that answers at once.
+"""CPU a request of each HTTP engine with its dialect, against a server that answers at once.
 
     python bench/engine_cpu.py [--requests N] [--tokens N] [--in-flight N ...]
 
@@ -15,6 +15,7 @@ import gc
 import multiprocessing
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from multiprocessing.connection import Connection as Pipe
 
@@ -23,11 +24,13 @@ import msgspec
 import uvloop
 
 from arriero.backends.dialects import backend
+from arriero.client.loop import step
 from arriero.core.events import AttemptEnded
 from arriero.core.outcome import Success
 from arriero.core.request import Attempt, Content, Request, Timeouts, Unit
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
+from arriero.engines.threads import ThreadsEngine
 
 UNIT = Unit("mistral:7b", (("num_ctx", 4096),))
 CONTENT = Content(prompt="What is the sentiment of this review? I liked the pack llamas, the food less. " * 2)
@@ -100,10 +103,10 @@ async def measured(run: Callable[[int], Awaitable[None]], requests: int) -> floa
     return (time.process_time() - before) / requests * 1e6
 
 
-async def engine(url: str, requests: int, in_flight: int) -> float:
+async def engine(url: str, requests: int, in_flight: int, engine_class: type[AsyncioEngine | ThreadsEngine]) -> float:
     """The engine, kept full by hand."""
     book = {"a": Address(url)}
-    async with AsyncioEngine(book, {"ollama": backend("ollama")}, "0123456789ab") as flying:
+    async with engine_class(book, {"ollama": backend("ollama")}, "0123456789ab") as flying:
         last = 0
 
         def start() -> None:
@@ -161,8 +164,12 @@ def main() -> None:
     url = f"http://127.0.0.1:{ours.recv()}"
     try:
         for in_flight in options.in_flight:
-            for name, contender in (("engine and dialect", engine), ("aiohttp alone", plain)):
-                us = uvloop.run(contender(url, options.requests, in_flight))
+            for name, runner, contender in (
+                ("asyncio and dialect", uvloop.run, partial(engine, engine_class=AsyncioEngine)),
+                ("aiohttp alone", uvloop.run, plain),
+                ("threads and dialect", step, partial(engine, engine_class=ThreadsEngine)),
+            ):
+                us = runner(contender(url, options.requests, in_flight))
                 print(f"{in_flight:5} in flight  {name:20} {us:7.1f} us CPU a request")
     finally:
         child.terminate()

@@ -11,10 +11,10 @@ import pytest
 BUDGETS_S = {
     "unit": 30,
     "simulation": 110,
-    "conformance": 30,
-    "integration": 320,
+    "conformance": 50,
+    "integration": 380,
     "live": 140,
-    "planted": 30,
+    "planted": 40,
     "fuzz": 20,
     "storage": 60,
     "scale": 80,

@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import uvloop
-from asyncio_world import asyncio_world
 from simulated_world import simulated_world
+from socket_world import socket_world
 from staging import Play
+from stepped_world import stepped_world
 
 from arriero.core.request import Attempt
 from arriero.drive import Engine
+from arriero.engines.asyncio import AsyncioEngine
+from arriero.engines.threads import ThreadsEngine
 
 
 class World(Protocol):
@@ -59,11 +63,13 @@ class Build:
         world: Opens a world: what each instance plays, and the tokens of every answer. The instance ``spare``
             answers at once in every world.
         loop_factory: Makes the loop; None for the default one.
+        stepped: The engine needs no loop, and the test has none.
         virtual: The same scenario gives the same events at the same times, and it costs no time.
     """
 
     world: Callable[[Mapping[str, Play], int], AbstractAsyncContextManager[World]]
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    stepped: bool = False
     virtual: bool = False
 
     def __call__(self, *, tokens: int = 8, **plays: Play) -> AbstractAsyncContextManager[World]:
@@ -72,7 +78,9 @@ class Build:
 
 
 ENGINES: dict[str, Build] = {
-    "asyncio": Build(asyncio_world),
-    "asyncio on uvloop": Build(asyncio_world, uvloop.new_event_loop),
+    "asyncio": Build(partial(socket_world, engine_class=AsyncioEngine)),
+    "asyncio on uvloop": Build(partial(socket_world, engine_class=AsyncioEngine), uvloop.new_event_loop),
+    "threads": Build(stepped_world, stepped=True),
+    "threads on a loop": Build(partial(socket_world, engine_class=ThreadsEngine)),
     "simulated": Build(simulated_world, virtual=True),
 }

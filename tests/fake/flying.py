@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from typing import Any
 
+from arriero.client.loop import step
 from arriero.core.events import AttemptBegan, AttemptEnded, Event
 from arriero.core.outcome import Failure, Outcome, Success
 from arriero.core.request import Attempt, Content, Request, Timeouts, Unit
@@ -20,11 +21,14 @@ LIMIT_S = 15.0
 """A scenario that waits longer has failed; uvloop does not see the signal of pytest-timeout while it waits."""
 
 
-def looped(scenario: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run an ``async def`` test on a loop of its own; an argument may bring a ``loop_factory``."""
+def looped(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an ``async def`` test on a loop of its own; an argument may bring a ``loop_factory``, or be ``stepped``."""
 
     @functools.wraps(scenario)
     def test(*args: Any, **kwargs: Any) -> None:
+        if any(getattr(value, "stepped", False) for value in kwargs.values()):
+            step(scenario(*args, **kwargs))
+            return
         factories = (getattr(value, "loop_factory", None) for value in kwargs.values())
         with asyncio.Runner(loop_factory=next(filter(None, factories), None)) as runner:
             runner.run(limited(*args, **kwargs))

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -86,7 +86,7 @@ class Scripted:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            writer.close()
+            await close(writer)
             over.set()
 
     async def _play(self, script: Iterable[Step], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -114,6 +114,13 @@ class Scripted:
         writer.write(data)
         self.n_written += len(data)
         await writer.drain()
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Hang up, and wait until it is done: what a test leaves half closed is found in the next one."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:

@@ -198,7 +198,14 @@ JUNK = [
         kept=True,
         only="stream",
     ),
-    Cell(37, "extra-bytes", lambda talk: [good(talk) + b"GARBAGE", HOLD], K.BAD_REPLY, "not HTTP"),
+    Cell(
+        37,
+        "extra-bytes",
+        lambda talk: [good(talk) + b"GARBAGE", HOLD],
+        K.BAD_REPLY,
+        "not HTTP",
+        threads=(None, ""),
+    ),
     Cell(37, "a-second-answer-behind", lambda talk: [good(talk) + sized(talk.body(("another",)), talk.type), HOLD]),
     Cell(37, "a-crlf-behind", lambda talk: [good(talk) + b"\r\n"], kept=True),
 ]

@@ -10,7 +10,7 @@ from spoken import chunked, good, head, sized
 from wire_cells import CLOSE, FIRST, HOLD, RESET, UNREAD, Cell, K, half, moved
 
 BROKEN = [
-    Cell(43, "reset-before-the-request-is-read", lambda _talk: [UNREAD], K.UNREACHABLE, crashed=True),
+    Cell(43, "reset-before-the-request-is-read", lambda _talk: [UNREAD], K.UNREACHABLE, crashed=None),
     Cell(43, "reset-before-an-answer", lambda _talk: [RESET], K.UNREACHABLE, crashed=True),
     Cell(
         43, "reset-inside-the-head", lambda _talk: [b"HTTP/1.1 200 OK\r\nContent-", RESET], K.UNREACHABLE, crashed=True
@@ -102,6 +102,7 @@ BROKEN = [
         K.TIMEOUT,
         "no first byte after 8 s",
         timeouts=FIRST,
+        threads=(K.BAD_REPLY, "encoding broken"),
     ),
     Cell(
         45,
@@ -110,6 +111,7 @@ BROKEN = [
         K.TIMEOUT,
         "no first byte after 8 s",
         timeouts=FIRST,
+        threads=(K.BAD_REPLY, "encoding broken"),
     ),
     Cell(
         45,
@@ -124,5 +126,6 @@ BROKEN = [
         K.TIMEOUT,
         "no first byte after 8 s",
         timeouts=FIRST,
+        threads=(K.BAD_REPLY, "not HTTP"),
     ),
 ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from fake_ollama import INSTANT, FakeOllama, Fault, Speed, answer
 from flying import SESSION, attempt, ended, events_until, failure, looped, outcome, outcomes, text, until_begun
+from socket_world import HttpEngine
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind, Success
 from arriero.core.request import Timeouts
 from arriero.engines.address import Address
-from arriero.engines.asyncio import AsyncioEngine
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -59,10 +59,12 @@ def name(case: object) -> str:
 @pytest.mark.parametrize("dialect", ["ollama", "openai"])
 @pytest.mark.parametrize(("fault", "kind"), FAULTS, ids=name)
 @looped
-async def test_a_fault_becomes_its_kind(fault: Fault, kind: FailureKind, dialect: str, dialects: dict[str, Backend]):
+async def test_a_fault_becomes_its_kind(
+    fault: Fault, kind: FailureKind, dialect: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     async with (
         FakeOllama(speed=INSTANT, faults=[fault]) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION, time_scale=20.0) as engine,
+        engine_class({"fake": Address(fake.url)}, dialects, SESSION, time_scale=20.0) as engine,
     ):
         patience = SHORT if kind is FailureKind.TIMEOUT else LONG
         end = failure(await outcome(engine, attempt(1, backend=dialect, timeouts=patience)))
@@ -72,12 +74,14 @@ async def test_a_fault_becomes_its_kind(fault: Fault, kind: FailureKind, dialect
 
 @pytest.mark.parametrize("dialect", ["ollama", "openai"])
 @looped
-async def test_after_each_fault_in_turn_the_next_answer_is_whole(dialect: str, dialects: dict[str, Backend]):
+async def test_after_each_fault_in_turn_the_next_answer_is_whole(
+    dialect: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     survivable = [fault for fault, _ in FAULTS if fault.kind != "kill"]
     faults = [Fault(fault.kind, at=(2 * place,), status=fault.status) for place, fault in enumerate(survivable)]
     async with (
         FakeOllama(4, speed=INSTANT, faults=faults) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION, time_scale=50.0) as engine,
+        engine_class({"fake": Address(fake.url)}, dialects, SESSION, time_scale=50.0) as engine,
     ):
         for place in range(len(faults)):
             failure(await outcome(engine, attempt(2 * place, backend=dialect, timeouts=SHORT)))
@@ -86,10 +90,10 @@ async def test_after_each_fault_in_turn_the_next_answer_is_whole(dialect: str, d
 
 
 @looped
-async def test_retry_after_reaches_the_outcome(dialects: dict[str, Backend]):
+async def test_retry_after_reaches_the_outcome(dialects: dict[str, Backend], engine_class: type[HttpEngine]):
     async with (
         FakeOllama(speed=INSTANT, faults=[Fault("status", status=429, retry_after="7")]) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine,
+        engine_class({"fake": Address(fake.url)}, dialects, SESSION) as engine,
     ):
         assert failure(await outcome(engine, attempt(1))).retry_after_s == 7.0
 
@@ -97,13 +101,13 @@ async def test_retry_after_reaches_the_outcome(dialects: dict[str, Backend]):
 @pytest.mark.parametrize("version", ["0.33.0", "0.24.0"])
 @looped
 async def test_a_dying_model_process_fails_all_that_runs_and_waits_and_the_next_answer_is_whole(
-    version: str, dialects: dict[str, Backend]
+    version: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
     speed = Speed(prefill_tokens_per_s=20_000, decode_tokens_per_s=200)
     crash = Fault("crash", contains="poison")
     async with (
         FakeOllama(2, version=version, speed=speed, faults=[crash]) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine,
+        engine_class({"fake": Address(fake.url)}, dialects, SESSION) as engine,
     ):
         attempts = [attempt(n, prompt=f"poison {n}" if n == 0 else "") for n in range(5)]
         ends = await outcomes(engine, attempts)
@@ -117,10 +121,11 @@ async def test_a_dying_model_process_fails_all_that_runs_and_waits_and_the_next_
 @looped
 async def test_a_server_that_goes_down_fails_its_attempts_and_serves_again_on_the_same_address(
     dialects: dict[str, Backend],
+    engine_class: type[HttpEngine],
 ):
     async with (
         FakeOllama(2, faults=[Fault("hang_mid", times=2)]) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine,
+        engine_class({"fake": Address(fake.url)}, dialects, SESSION) as engine,
     ):
         for n in range(3):
             engine.start(attempt(n))
@@ -136,11 +141,11 @@ async def test_a_server_that_goes_down_fails_its_attempts_and_serves_again_on_th
 
 
 @looped
-async def test_a_busy_server_is_overloaded_not_broken(dialects: dict[str, Backend]):
+async def test_a_busy_server_is_overloaded_not_broken(dialects: dict[str, Backend], engine_class: type[HttpEngine]):
     slow_load = Speed(prefill_tokens_per_s=20_000, decode_tokens_per_s=2000, load_s=0.2)
     async with (
         FakeOllama(4, speed=slow_load, max_queue=2) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine,
+        engine_class({"fake": Address(fake.url)}, dialects, SESSION) as engine,
     ):
         ends = await outcomes(engine, [attempt(n) for n in range(10)])
         served = [end for end in ends.values() if isinstance(end, Success)]
@@ -150,10 +155,10 @@ async def test_a_busy_server_is_overloaded_not_broken(dialects: dict[str, Backen
 
 
 @looped
-async def test_missing_timings_still_make_an_answer(dialects: dict[str, Backend]):
+async def test_missing_timings_still_make_an_answer(dialects: dict[str, Backend], engine_class: type[HttpEngine]):
     async with (
         FakeOllama(speed=INSTANT, faults=[Fault("no_timings")]) as fake,
-        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine,
+        engine_class({"fake": Address(fake.url)}, dialects, SESSION) as engine,
     ):
         end = await outcome(engine, attempt(1))
         assert text(end) == answer("prompt 1")

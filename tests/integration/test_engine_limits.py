@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from fake_ollama import INSTANT, FakeOllama, Fault, answer
 from flying import SESSION, attempt, ended, events_until, failure, looped, outcome, text
+from socket_world import HttpEngine
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind
 from arriero.core.request import Timeouts
 from arriero.engines.address import Address
-from arriero.engines.asyncio import AsyncioEngine
 
 pytestmark = pytest.mark.timeout(20)
 
 
-def engine_for(url: str, dialects: dict[str, Backend]) -> AsyncioEngine:
-    return AsyncioEngine({"fake": Address(url)}, dialects, SESSION)
+def engine_for(url: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]) -> HttpEngine:
+    return engine_class({"fake": Address(url)}, dialects, SESSION)
 
 
 def resident_bytes() -> int:
@@ -37,8 +37,13 @@ SOCKETS_BYTES = 64 * 2**20
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux' /proc")
 @looped
-async def test_endless_answers_end_at_64_mb_and_memory_stays_flat(dialects: dict[str, Backend]):
-    async with FakeOllama(speed=INSTANT, faults=[Fault("endless")]) as fake, engine_for(fake.url, dialects) as engine:
+async def test_endless_answers_end_at_64_mb_and_memory_stays_flat(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
+    async with (
+        FakeOllama(speed=INSTANT, faults=[Fault("endless")]) as fake,
+        engine_for(fake.url, dialects, engine_class) as engine,
+    ):
         before = resident_bytes()
         for n in range(4):
             end = failure(await outcome(engine, attempt(n)))
@@ -50,17 +55,27 @@ async def test_endless_answers_end_at_64_mb_and_memory_stays_flat(dialects: dict
 
 
 @looped
-async def test_a_packed_answer_is_refused_before_it_is_unpacked(dialects: dict[str, Backend]):
-    async with FakeOllama(speed=INSTANT, faults=[Fault("gzip_bomb")]) as fake, engine_for(fake.url, dialects) as engine:
+async def test_a_packed_answer_is_refused_before_it_is_unpacked(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
+    async with (
+        FakeOllama(speed=INSTANT, faults=[Fault("gzip_bomb")]) as fake,
+        engine_for(fake.url, dialects, engine_class) as engine,
+    ):
         end = failure(await outcome(engine, attempt(1)))
         assert "packed" in end.detail
         assert resident_bytes() < 400 * 2**20
 
 
 @looped
-async def test_a_prompt_of_several_megabytes_arrives_whole(dialects: dict[str, Backend]):
+async def test_a_prompt_of_several_megabytes_arrives_whole(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     long = "lama " * 700_000
-    async with FakeOllama(speed=INSTANT, context=2_000_000) as fake, engine_for(fake.url, dialects) as engine:
+    async with (
+        FakeOllama(speed=INSTANT, context=2_000_000) as fake,
+        engine_for(fake.url, dialects, engine_class) as engine,
+    ):
         assert text(await outcome(engine, attempt(1, prompt=long))) == answer(long)
 
 
@@ -82,9 +97,9 @@ def closed_port() -> int:
 )
 @looped
 async def test_what_cannot_be_reached_is_unreachable_and_was_not_sent(
-    url: str, words: str, dialect: str, dialects: dict[str, Backend]
+    url: str, words: str, dialect: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
-    async with engine_for(url.format(port=closed_port()), dialects) as engine:
+    async with engine_for(url.format(port=closed_port()), dialects, engine_class) as engine:
         end = failure(await outcome(engine, attempt(1, backend=dialect)))
         assert end.kind is FailureKind.UNREACHABLE
         assert words in end.detail
@@ -111,14 +126,16 @@ def descriptors_left(n: int) -> Iterator[None]:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux' /proc")
 @looped
-async def test_running_out_of_file_descriptors_is_said_and_survived(dialects: dict[str, Backend]):
+async def test_running_out_of_file_descriptors_is_said_and_survived(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     with socket.socket() as listener:  # accepts in its backlog, answers nothing, needs no descriptor for it
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         deaf = Address(f"http://127.0.0.1:{listener.getsockname()[1]}")
         async with (
             FakeOllama(speed=INSTANT) as fake,
-            AsyncioEngine({"deaf": deaf, "fake": Address(fake.url)}, dialects, SESSION) as engine,
+            engine_class({"deaf": deaf, "fake": Address(fake.url)}, dialects, SESSION) as engine,
         ):
             await outcome(engine, attempt(0))
             with descriptors_left(4):
@@ -133,7 +150,9 @@ async def test_running_out_of_file_descriptors_is_said_and_survived(dialects: di
 
 
 @looped
-async def test_a_connection_that_is_never_made_ends_by_the_connect_timeout(dialects: dict[str, Backend]):
+async def test_a_connection_that_is_never_made_ends_by_the_connect_timeout(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -142,7 +161,7 @@ async def test_a_connection_that_is_never_made_ends_by_the_connect_timeout(diale
         for filler in fillers:  # a full backlog: the kernel answers no further SYN
             filler.setblocking(False)  # noqa: FBT003
             filler.connect_ex(("127.0.0.1", port))
-        async with AsyncioEngine(
+        async with engine_class(
             {"fake": Address(f"http://127.0.0.1:{port}")}, dialects, SESSION, time_scale=10.0
         ) as engine:
             end = failure(await outcome(engine, attempt(1, timeouts=Timeouts(600.0, 600.0, 600.0))))

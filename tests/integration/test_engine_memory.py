@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from flying import SESSION, attempt, failure, looped, outcome
 from scripted import Act, Scripted, Step
+from socket_world import HttpEngine
 from spoken import head
 
 from arriero.backends.wire import Backend
 from arriero.engines.address import Address
-from arriero.engines.asyncio import AsyncioEngine
 
 pytestmark = [
     pytest.mark.timeout(30),
@@ -52,7 +52,7 @@ ENDLESS = {
 @pytest.mark.parametrize("what", ENDLESS)
 @looped
 async def test_what_has_no_end_and_is_no_body_costs_one_attempt_and_little_memory(
-    what: str, dialect: str, dialects: dict[str, Backend]
+    what: str, dialect: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
     begin, part = ENDLESS[what]
     blocks = [part * (MB // 16 // len(part))] * (64 if part is CONTINUE else 16 * 64)
@@ -60,7 +60,7 @@ async def test_what_has_no_end_and_is_no_body_costs_one_attempt_and_little_memor
     server = Scripted(script)
     async with (
         server.listening() as url,
-        AsyncioEngine({"fake": Address(url)}, dialects, SESSION) as engine,
+        engine_class({"fake": Address(url)}, dialects, SESSION) as engine,
     ):
         forget_peak()
         before = peak_bytes()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from fake_ollama import INSTANT, FakeOllama, answer
 from flying import SESSION, attempt, failure, looped, outcome, text
+from socket_world import HttpEngine
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind
 from arriero.engines.address import Address
-from arriero.engines.asyncio import AsyncioEngine
 
 pytestmark = [
     pytest.mark.timeout(20),
@@ -73,9 +73,9 @@ def secure(certificate: tuple[Path, Path]) -> FakeOllama:
 
 @looped
 async def test_an_unknown_certificate_is_refused_with_a_reason(
-    certificate: tuple[Path, Path], dialects: dict[str, Backend]
+    certificate: tuple[Path, Path], dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
-    async with secure(certificate) as fake, AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine:
+    async with secure(certificate) as fake, engine_class({"fake": Address(fake.url)}, dialects, SESSION) as engine:
         end = failure(await outcome(engine, attempt(1)))
         assert end.kind is FailureKind.UNREACHABLE
         assert end.detail.startswith("TLS: certificate not trusted: self")
@@ -84,39 +84,43 @@ async def test_an_unknown_certificate_is_refused_with_a_reason(
 
 @looped
 async def test_an_own_authority_is_trusted_when_it_is_named(
-    certificate: tuple[Path, Path], dialects: dict[str, Backend]
+    certificate: tuple[Path, Path], dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
     async with secure(certificate) as fake:
         book = {"fake": Address(fake.url, ca_file=str(certificate[0]))}
-        async with AsyncioEngine(book, dialects, SESSION) as engine:
+        async with engine_class(book, dialects, SESSION) as engine:
             assert text(await outcome(engine, attempt(1))) == answer("prompt 1")
 
 
 @looped
-async def test_a_certificate_for_another_name_is_refused(certificate: tuple[Path, Path], dialects: dict[str, Backend]):
+async def test_a_certificate_for_another_name_is_refused(
+    certificate: tuple[Path, Path], dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     async with secure(certificate) as fake:
         url = fake.url.replace("127.0.0.1", "localhost")
         book = {"fake": Address(url, ca_file=str(certificate[0]))}
-        async with AsyncioEngine(book, dialects, SESSION) as engine:
+        async with engine_class(book, dialects, SESSION) as engine:
             end = failure(await outcome(engine, attempt(1)))
             assert "TLS: certificate not trusted" in end.detail
 
 
 @looped
-async def test_insecure_takes_any_certificate(certificate: tuple[Path, Path], dialects: dict[str, Backend]):
+async def test_insecure_takes_any_certificate(
+    certificate: tuple[Path, Path], dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     async with secure(certificate) as fake:
         book = {"fake": Address(fake.url, insecure=True)}
-        async with AsyncioEngine(book, dialects, SESSION) as engine:
+        async with engine_class(book, dialects, SESSION) as engine:
             assert text(await outcome(engine, attempt(1))) == answer("prompt 1")
 
 
 @looped
 async def test_tls_to_a_plain_server_and_plain_to_a_tls_server_are_failures(
-    certificate: tuple[Path, Path], dialects: dict[str, Backend]
+    certificate: tuple[Path, Path], dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
     async with secure(certificate) as tls, FakeOllama(speed=INSTANT) as plain:
         book = {"a": Address(plain.url.replace("http:", "https:")), "b": Address(tls.url.replace("https:", "http:"))}
-        async with AsyncioEngine(book, dialects, SESSION) as engine:
+        async with engine_class(book, dialects, SESSION) as engine:
             first = failure(await outcome(engine, attempt(1, instance="a")))
             assert (first.kind, first.detail[:4]) == (FailureKind.UNREACHABLE, "TLS:")
             second = failure(await outcome(engine, attempt(2, instance="b")))
@@ -124,9 +128,11 @@ async def test_tls_to_a_plain_server_and_plain_to_a_tls_server_are_failures(
 
 
 @looped
-async def test_a_ca_file_that_cannot_be_read_fails_the_attempt_not_the_engine(dialects: dict[str, Backend]):
+async def test_a_ca_file_that_cannot_be_read_fails_the_attempt_not_the_engine(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     book = {"fake": Address("https://127.0.0.1:1", ca_file="/nowhere/ca.pem")}
-    async with AsyncioEngine(book, dialects, SESSION) as engine:
+    async with engine_class(book, dialects, SESSION) as engine:
         end = failure(await outcome(engine, attempt(1)))
         assert (end.kind, end.detail) == (FailureKind.UNREACHABLE, "no such file or directory")
 
@@ -152,12 +158,13 @@ async def test_what_does_not_agree_on_tls_is_unreachable_and_tried_once(
     certificate: tuple[Path, Path],
     expired: tuple[Path, Path],
     dialects: dict[str, Backend],
+    engine_class: type[HttpEngine],
 ):
     fakes = {"expired": secure(expired), "trusted": secure(certificate), "plain": FakeOllama(speed=INSTANT)}
     async with fakes[server] as fake:
         url = scheme + fake.url.partition(":")[2]
         book = {"fake": Address(url, ca_file=str(expired[0] if server == "expired" else certificate[0]))}
-        async with AsyncioEngine(book, dialects, SESSION) as engine:
+        async with engine_class(book, dialects, SESSION) as engine:
             end = failure(await outcome(engine, attempt(1, backend=dialect, stream=stream)))
         assert end.kind is FailureKind.UNREACHABLE
         assert end.detail.startswith(words)

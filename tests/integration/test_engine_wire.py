@@ -11,14 +11,14 @@ from importlib.metadata import version
 import pytest
 from fake_ollama import INSTANT, FakeOllama, Fault, answer
 from flying import SESSION, attempt, events_until, failure, looped, outcome, outcomes, text
-from scripted import read_request
+from scripted import close, read_request
+from socket_world import HttpEngine
 from spoken import TEXT, Talk, chunked, good, sized
 
 from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind
 from arriero.core.request import Content
 from arriero.engines.address import Address
-from arriero.engines.asyncio import AsyncioEngine
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -30,9 +30,13 @@ class Recorder:
         self.replies = list(replies)
         self.requests: list[bytes] = []
         self.connections = 0
+        self.serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -44,13 +48,16 @@ class Recorder:
         except asyncio.IncompleteReadError:
             pass
         finally:
-            writer.close()
+            await close(writer)
+            self.serving.discard(task)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
         async with server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        if self.serving:
+            await asyncio.wait(self.serving)
 
 
 def reply(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
@@ -61,15 +68,17 @@ def reply(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 ANSWER = b'{"model":"mistral:7b","message":{"role":"assistant","content":"hi"},"done":true,"done_reason":"stop"}\n'
 
 
-def engine_for(url: str, dialects: dict[str, Backend], **address: object) -> AsyncioEngine:
-    return AsyncioEngine({"fake": Address(url, **address)}, dialects, SESSION)  # type: ignore[arg-type]
+def engine_for(url: str, dialects: dict[str, Backend], engine_class: type[HttpEngine], **address: object) -> HttpEngine:
+    return engine_class({"fake": Address(url, **address)}, dialects, SESSION)  # type: ignore[arg-type]
 
 
 @looped
-async def test_every_attempt_carries_its_mark_the_version_and_the_headers_of_its_instance(dialects: dict[str, Backend]):
+async def test_every_attempt_carries_its_mark_the_version_and_the_headers_of_its_instance(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     recorder = Recorder(reply(ANSWER))
     key = {"Authorization": "Bearer s3cret"}
-    async with recorder.listening() as url, engine_for(url + "/behind/", dialects, headers=key) as engine:
+    async with recorder.listening() as url, engine_for(url + "/behind/", dialects, engine_class, headers=key) as engine:
         assert text(await outcome(engine, attempt(7))) == "hi"
     head = recorder.requests[0].partition(b"\r\n\r\n")[0].decode()
     first, *headers = head.split("\r\n")
@@ -82,9 +91,11 @@ async def test_every_attempt_carries_its_mark_the_version_and_the_headers_of_its
 
 
 @looped
-async def test_user_and_password_of_a_url_become_basic_authentication(dialects: dict[str, Backend]):
+async def test_user_and_password_of_a_url_become_basic_authentication(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     recorder = Recorder(reply(ANSWER))
-    async with recorder.listening() as url, engine_for(url.replace("//", "//me:pw@"), dialects) as engine:
+    async with recorder.listening() as url, engine_for(url.replace("//", "//me:pw@"), dialects, engine_class) as engine:
         assert text(await outcome(engine, attempt(1))) == "hi"
     assert b"Authorization: Basic bWU6cHc=" in recorder.requests[0]
 
@@ -94,12 +105,12 @@ async def test_user_and_password_of_a_url_become_basic_authentication(dialects: 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 @looped
 async def test_no_redirect_is_followed_and_the_prompt_reaches_no_second_server(
-    status: str, stream: bool, dialect: str, dialects: dict[str, Backend]
+    status: str, stream: bool, dialect: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
     elsewhere = Recorder(reply(ANSWER))
     async with elsewhere.listening() as other:
         recorder = Recorder(reply(b"", status, f"Location: {other}/elsewhere"))
-        async with recorder.listening() as url, engine_for(url, dialects) as engine:
+        async with recorder.listening() as url, engine_for(url, dialects, engine_class) as engine:
             end = failure(await outcome(engine, attempt(1, backend=dialect, stream=stream)))
     assert end.kind is FailureKind.REDIRECTED
     assert len(recorder.requests) == 1
@@ -107,9 +118,11 @@ async def test_no_redirect_is_followed_and_the_prompt_reaches_no_second_server(
 
 
 @looped
-async def test_a_post_that_meets_a_closing_connection_is_never_sent_a_second_time(dialects: dict[str, Backend]):
+async def test_a_post_that_meets_a_closing_connection_is_never_sent_a_second_time(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     recorder = Recorder(reply(ANSWER))  # the second request on the kept connection gets a hang-up
-    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+    async with recorder.listening() as url, engine_for(url, dialects, engine_class) as engine:
         assert text(await outcome(engine, attempt(1))) == "hi"
         end = failure(await outcome(engine, attempt(2)))
     assert end.kind is FailureKind.UNREACHABLE
@@ -119,11 +132,12 @@ async def test_a_post_that_meets_a_closing_connection_is_never_sent_a_second_tim
 
 @looped
 async def test_a_connection_that_lay_idle_for_as_long_as_servers_keep_one_is_not_used_again(
-    dialects: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+    dialects: dict[str, Backend], engine_class: type[HttpEngine], monkeypatch: pytest.MonkeyPatch
 ):
-    async with FakeOllama(1, speed=INSTANT) as fake, engine_for(fake.url, dialects) as engine:
+    async with FakeOllama(1, speed=INSTANT) as fake, engine_for(fake.url, dialects, engine_class) as engine:
         for n, idle_s in enumerate((0.0, 1.0, 5.9)):  # the last after 4.9 s; uvicorn hangs up after 5
-            monkeypatch.setattr("aiohttp.connector.monotonic", lambda idle_s=idle_s: time.monotonic() + idle_s)
+            for clock in ("aiohttp.connector.monotonic", "arriero.engines.blocking.monotonic"):
+                monkeypatch.setattr(clock, lambda idle_s=idle_s: time.monotonic() + idle_s)
             await outcome(engine, attempt(n))
         assert fake.accepted == 2
 
@@ -137,10 +151,10 @@ def streamed(*, in_pieces: bool) -> bytes:
 @pytest.mark.parametrize("in_pieces", [True, False], ids=["in-pieces", "with-its-length"])
 @looped
 async def test_a_streamed_openai_answer_has_a_connection_of_its_own_though_the_server_would_keep_it(
-    in_pieces: bool, dialects: dict[str, Backend]
+    in_pieces: bool, dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
     recorder = Recorder(*[streamed(in_pieces=in_pieces)] * 3)  # it never hangs up, whatever it is asked for
-    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+    async with recorder.listening() as url, engine_for(url, dialects, engine_class) as engine:
         for n in range(3):
             assert text(await outcome(engine, attempt(n, backend="openai"))) == TEXT
         assert recorder.connections == 3, "a server that is asked to close may do so at any moment"
@@ -148,10 +162,12 @@ async def test_a_streamed_openai_answer_has_a_connection_of_its_own_though_the_s
 
 
 @looped
-async def test_connections_are_kept_and_a_cancelled_attempt_closes_its_own(dialects: dict[str, Backend]):
+async def test_connections_are_kept_and_a_cancelled_attempt_closes_its_own(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     async with (
         FakeOllama(4, speed=INSTANT, faults=[Fault("hang", contains="hang")]) as fake,
-        engine_for(fake.url, dialects) as engine,
+        engine_for(fake.url, dialects, engine_class) as engine,
     ):
         for n in range(5):
             await outcome(engine, attempt(n))
@@ -167,8 +183,10 @@ async def test_connections_are_kept_and_a_cancelled_attempt_closes_its_own(diale
 
 
 @looped
-async def test_the_server_sees_a_cancelled_attempt_as_disconnected(dialects: dict[str, Backend]):
-    async with FakeOllama(1) as fake, engine_for(fake.url, dialects) as engine:
+async def test_the_server_sees_a_cancelled_attempt_as_disconnected(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
+    async with FakeOllama(1) as fake, engine_for(fake.url, dialects, engine_class) as engine:
         engine.start(attempt(1))
         await fake.until(lambda fake: fake.in_flight == 1)
         engine.cancel(1)
@@ -178,9 +196,11 @@ async def test_the_server_sees_a_cancelled_attempt_as_disconnected(dialects: dic
 
 
 @looped
-async def test_bytes_after_an_answer_cost_the_connection_not_the_next_answer(dialects: dict[str, Backend]):
+async def test_bytes_after_an_answer_cost_the_connection_not_the_next_answer(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     recorder = Recorder(reply(ANSWER) + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", reply(ANSWER))
-    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+    async with recorder.listening() as url, engine_for(url, dialects, engine_class) as engine:
         assert text(await outcome(engine, attempt(1))) == "hi"
         assert text(await outcome(engine, attempt(2))) == "hi"
     assert recorder.connections == 2
@@ -189,10 +209,10 @@ async def test_bytes_after_an_answer_cost_the_connection_not_the_next_answer(dia
 @pytest.mark.parametrize("dialect", ["ollama", "openai"])
 @looped
 async def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next_one(
-    dialect: str, dialects: dict[str, Backend]
+    dialect: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
 ):
     talk = Talk(dialect, stream=False)
-    idle, said, carried = asyncio.Event(), asyncio.Event(), []
+    idle, said, closed, carried = asyncio.Event(), asyncio.Event(), asyncio.Semaphore(0), []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -204,11 +224,12 @@ async def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next_one(
                     await idle.wait()
                     writer.write(sized(talk.body(("another's answer",)), talk.type))
                     said.set()
-        writer.close()
+        await close(writer)
+        closed.release()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, engine_for(url, dialects) as engine:
+    async with server, engine_for(url, dialects, engine_class) as engine:
         sent = {"backend": dialect, "stream": False}
         assert text(await outcome(engine, attempt(1, **sent))) == TEXT
         idle.set()
@@ -217,11 +238,13 @@ async def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next_one(
             await asyncio.sleep(0)
         assert text(await outcome(engine, attempt(2, **sent))) == TEXT
         assert len(carried) == len(set(map(id, carried))) == 2
+    for _ in carried:
+        await closed.acquire()
 
 
 @looped
 async def test_proxy_variables_do_not_swallow_calls_to_own_machines(
-    dialects: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+    dialects: dict[str, Backend], engine_class: type[HttpEngine], monkeypatch: pytest.MonkeyPatch
 ):
     proxy = Recorder()
     async with proxy.listening() as proxy_url:
@@ -232,32 +255,34 @@ async def test_proxy_variables_do_not_swallow_calls_to_own_machines(
         async with FakeOllama(speed=INSTANT) as fake:
             by_name = fake.url.replace("127.0.0.1", "localhost")
             for url in (fake.url, by_name):
-                async with engine_for(url, dialects) as engine:
+                async with engine_for(url, dialects, engine_class) as engine:
                     assert text(await outcome(engine, attempt(1))) == answer("prompt 1")
     assert proxy.connections == 0
 
 
 @looped
 async def test_a_public_instance_is_reached_through_the_proxy(
-    dialects: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+    dialects: dict[str, Backend], engine_class: type[HttpEngine], monkeypatch: pytest.MonkeyPatch
 ):
     proxy = Recorder(reply(ANSWER))
     async with proxy.listening() as proxy_url:
         monkeypatch.setenv("http_proxy", proxy_url)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        async with engine_for("http://8.8.8.8:11434", dialects) as engine:
+        async with engine_for("http://8.8.8.8:11434", dialects, engine_class) as engine:
             assert text(await outcome(engine, attempt(1))) == "hi"
     assert proxy.requests[0].startswith(b"POST http://8.8.8.8:11434/api/chat HTTP/1.1")
 
 
 @looped
-async def test_an_instance_that_joins_later_and_one_that_moves_are_reached(dialects: dict[str, Backend]):
+async def test_an_instance_that_joins_later_and_one_that_moves_are_reached(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     book: dict[str, Address] = {}
     async with (
         FakeOllama(speed=INSTANT) as first,
         FakeOllama(speed=INSTANT) as second,
-        AsyncioEngine(book, dialects, SESSION) as engine,
+        engine_class(book, dialects, SESSION) as engine,
     ):
         assert failure(await outcome(engine, attempt(1))).kind is FailureKind.UNREACHABLE
         book["fake"] = Address(first.url)
@@ -268,7 +293,9 @@ async def test_an_instance_that_joins_later_and_one_that_moves_are_reached(diale
 
 
 @looped
-async def test_a_dialect_that_fails_on_a_reply_costs_that_attempt_and_no_other(dialects: dict[str, Backend]):
+async def test_a_dialect_that_fails_on_a_reply_costs_that_attempt_and_no_other(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     class Faulty:
         name = "faulty"
         call = staticmethod(dialects["ollama"].call)
@@ -280,7 +307,7 @@ async def test_a_dialect_that_fails_on_a_reply_costs_that_attempt_and_no_other(d
 
     async with FakeOllama(speed=INSTANT) as fake:
         book = {"fake": Address(fake.url)}
-        async with AsyncioEngine(book, {**dialects, "faulty": Faulty()}, SESSION) as engine:  # type: ignore[dict-item]
+        async with engine_class(book, {**dialects, "faulty": Faulty()}, SESSION) as engine:  # type: ignore[dict-item]
             ends = await outcomes(engine, [attempt(1, backend="faulty"), attempt(2)])
     broken = failure(ends[1])
     assert broken.kind is FailureKind.BAD_REPLY
@@ -290,9 +317,11 @@ async def test_a_dialect_that_fails_on_a_reply_costs_that_attempt_and_no_other(d
 
 
 @looped
-async def test_what_the_dialect_cannot_say_ends_as_unsupported_and_is_not_sent(dialects: dict[str, Backend]):
+async def test_what_the_dialect_cannot_say_ends_as_unsupported_and_is_not_sent(
+    dialects: dict[str, Backend], engine_class: type[HttpEngine]
+):
     recorder = Recorder()
-    async with recorder.listening() as url, engine_for(url, dialects) as engine:
+    async with recorder.listening() as url, engine_for(url, dialects, engine_class) as engine:
         nowhere = attempt(1, content=Content(prompt="x", endpoint="/api/nowhere"))
         assert failure(await outcome(engine, nowhere)).kind is FailureKind.UNSUPPORTED
         assert recorder.connections == 0

@@ -38,11 +38,12 @@ class Cell:
         kind: The failure; None where the answer is whole and its text exactly what was sent.
         words: In the failure's detail.
         kept: The connection serves the next request; else the server sees it closed.
-        crashed: The request is suspected of having taken a server down.
+        crashed: The request is suspected of having taken a server down; None: either, by what was sent when it happened.
         timeouts: Of the attempt.
         texts: What the answer says, token by token.
         only: Only where this is in the name of the dialect and form.
         retry_after_s: What the failure says of it.
+        threads: Kind and words with the engine of threads, whose parser gives up sooner, or does not look; the same if None.
     """
 
     row: int
@@ -51,11 +52,12 @@ class Cell:
     kind: FailureKind | None = None
     words: str = ""
     kept: bool = False
-    crashed: bool = False
+    crashed: bool | None = False
     timeouts: Timeouts = LONG
     texts: tuple[str, ...] = TOKENS
     only: str = ""
     retry_after_s: float | None = None
+    threads: tuple[FailureKind | None, str] | None = None
 
 
 def status(number: str, text: str = "something went wrong", *headers: str) -> Callable[[Talk], Script]:

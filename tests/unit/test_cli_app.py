@@ -81,7 +81,7 @@ def test_what_is_not_built_is_absent_from_the_help(capsys):
         "fleet pull mistral",
         "run p.txt --broker redis://x",
         "run p.txt --length-groups 100:50",
-        "run p.txt --engine threads",
+        "run p.txt --engine celery",
         "run p.txt --display full",
         "run p.txt -m a -m b",
         "run p.parquet",

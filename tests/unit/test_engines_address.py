@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 
 import pytest
@@ -51,7 +50,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def chosen(url: str) -> str | None:
-    proxy = asyncio.run(proxy_for(URL(url)))
+    proxy = proxy_for(URL(url))
     return str(proxy) if proxy else None
 
 
@@ -79,9 +78,9 @@ def test_no_proxy_is_honoured(proxied: pytest.MonkeyPatch):
     ("found", "direct"), [(("10.0.0.4",), True), (("10.0.0.4", "8.8.8.8"), False), (("8.8.8.8",), False), ((), False)]
 )
 def test_a_name_is_of_the_own_network_if_all_its_addresses_are(monkeypatch, found: tuple[str, ...], direct: bool):
-    async def lookup(*_args: object, **_named: object) -> list[tuple[object, ...]]:
+    def lookup(*_args: object, **_named: object) -> list[tuple[object, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", lookup)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
 
     assert (chosen("http://gpu-01.lab:11434") is None) is direct

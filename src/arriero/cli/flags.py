@@ -21,7 +21,7 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
     ("fleet", "--fleet", "FILE", "TOML file with [[instance]] tables."),
     ("instance", "-i --instance", "URL…", "An instance; repeat it, or quote a range: 'http://host:114{34..45}'."),
     ("local", "--local", "", "Serve with the bundled demonstration model."),
-    ("engine", "--engine", "asyncio", "What carries requests out."),
+    ("engine", "--engine", "asyncio|threads", "What carries requests out: one event loop (default), or a thread each."),
     ("system", "-s --system", "TEXT|@FILE", "System prompt of every row without its own."),
     ("prompt", "--prompt", "TEXT|@FILE", "Template of the prompt; {field} takes a field of the row."),
     ("options", "-O --option", "KEY=VALUE…", "Option by its Ollama name, such as temperature=0 or num_predict=200."),

@@ -75,7 +75,7 @@ def run_batch(
             server = stack.enter_context(LocalServer())
             instances = (InstanceConfig(instance=server.instance()),)
         if not settings.models:
-            settings = run(with_only_model(settings, instances))
+            settings = run(with_only_model(settings, instances), settings.engine)
         carry = Carry(settings, instances, control, stderr, again=again)
         stack.callback(carry.close)
         for line in said:
@@ -131,7 +131,7 @@ class Carry:
         if not files.all_ended:
             if self.settings.local:
                 self.say(DEMONSTRATION)
-            run(self._main(monitor))
+            run(self._main(monitor), self.settings.engine)
         else:
             files.journal.note_total(files.scan.total or 0)
         return self._end(monitor)

@@ -85,7 +85,7 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
 
 def fleet_ps(settings: Settings) -> FleetView:
     """Ask every instance and say what came back."""
-    return run(_view(settings))
+    return run(_view(settings), settings.engine)
 
 
 async def _view(settings: Settings) -> FleetView:

@@ -116,7 +116,7 @@ def dry_run(settings: Settings) -> tuple[DryRun, ArrieroError | None]:
     bound = (binder.request(row, batch=BATCH) for row in source.rows())
     rows = bound if settings.first is None else islice(bound, settings.first)
     shown = islice((request for request in rows if isinstance(request, Request)), SHOWN_REQUESTS)
-    fleet, lacking = run(_asked(settings)) if settings.instances else (None, None)
+    fleet, lacking = run(_asked(settings), settings.engine) if settings.instances else (None, None)
     refusal = refusal or lacking
     told = DryRun(
         rows=scan.total or 0,

@@ -23,6 +23,7 @@ from arriero.core.scheduler import Scheduler
 from arriero.drive import Feed, Sink, drive
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
+from arriero.engines.threads import ThreadsEngine
 from arriero.errors import ConfigError
 from arriero.monitor.tally import InstanceView
 
@@ -59,7 +60,8 @@ class Session:
             random=Random(name),
             rank=rank,
         )
-        self.engine = AsyncioEngine(
+        engine_class = ThreadsEngine if settings.engine == "threads" else AsyncioEngine
+        self.engine = engine_class(
             {config.instance.name: address(config) for config in instances},
             {name: backend(name) for name in ("ollama", "openai")},
             name,

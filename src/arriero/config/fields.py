@@ -100,7 +100,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         name="engine",
         flag="--engine",
-        parse=partial(_choice, ("asyncio",), ("threads", "celery", "simulated")),
+        parse=partial(_choice, ("asyncio", "threads"), ("celery", "simulated")),
         attribute="engine",
     ),
     Field(name="system", flag="-s", parse=read.text_or_file, attribute="system"),

@@ -10,6 +10,8 @@ from arriero.core.instance import Concurrency, Instance
 
 OutputFormat: TypeAlias = Literal["json", "jsonl", "openai"]
 InputFormat: TypeAlias = Literal["txt", "jsonl"]
+EngineName: TypeAlias = Literal["asyncio", "threads"]
+
 Display: TypeAlias = Literal["auto", "line", "log", "json", "none"]
 
 
@@ -73,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         on_bad_line: ``stop`` or ``fail``.
         force: Rename an existing output and journal aside.
         display: ``--display``.
-        engine: Only ``asyncio`` in this version.
+        engine: ``--engine``.
         origins: Setting name to where its value came from, for ``config show``.
         warnings: Sentences about what was understood but is probably not meant; for standard error.
     """
@@ -101,6 +103,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     on_bad_line: Literal["stop", "fail"] = "stop"
     force: bool = False
     display: Display = "auto"
-    engine: Literal["asyncio"] = "asyncio"
+    engine: EngineName = "asyncio"
     origins: dict[str, str] = {}
     warnings: tuple[str, ...] = ()

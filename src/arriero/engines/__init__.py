@@ -1,1 +1,1 @@
-"""What carries attempts out over real sockets: the asyncio engine and its HTTP."""
+"""What carries attempts out over real sockets: on one event loop, or in a thread each."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -48,11 +47,12 @@ def is_private(host: str) -> bool | None:
         return None
 
 
-async def proxy_for(url: URL) -> URL | None:
+def proxy_for(url: URL) -> URL | None:
     """The proxy that the environment names for this URL; None for none.
 
     A machine on the own network is spoken to directly whatever ``http_proxy`` says: a fleet is not reachable
-    through a company's proxy, and prompts are not its business. ``no_proxy`` is honoured beyond that.
+    through a company's proxy, and prompts are not its business. ``no_proxy`` is honoured beyond that. It may look a
+    name up, and blocks meanwhile.
     """
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
@@ -61,14 +61,14 @@ async def proxy_for(url: URL) -> URL | None:
         return None
     private = is_private(host)
     if private is None:
-        private = await _resolves_inside(host)
+        private = _resolves_inside(host)
     return None if private else URL(proxy)
 
 
-async def _resolves_inside(host: str) -> bool:
+def _resolves_inside(host: str) -> bool:
     """Whether every address of this name is private; False if it has none, the proxy may know it."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
         return False
     return bool(found) and all(is_private(str(sockaddr[0])) for *_, sockaddr in found)

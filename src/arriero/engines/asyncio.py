@@ -7,19 +7,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from arriero.backends.wire import Backend, UnsupportedError
+from arriero.backends.wire import Backend
 from arriero.core.events import AttemptBegan, AttemptEnded, Event, InstanceLeft
-from arriero.core.outcome import Failure, FailureKind, Outcome
+from arriero.core.outcome import FailureKind, Outcome
 from arriero.core.request import Attempt, AttemptId
 from arriero.engines.address import Address
 from arriero.engines.arrival import freed_first
 from arriero.engines.deadlines import Deadlines
-from arriero.engines.flight import Flight
+from arriero.engines.flight import Flight, unknown
 from arriero.engines.http import Http
+from arriero.engines.words import crashed
 
 
 class AsyncioEngine:
@@ -149,23 +149,20 @@ class AsyncioEngine:
             now = self.now()
             del self._flights[flight.attempt.id]
             if outcome is None:
-                outcome = _crashed(sys.exception(), now - flight.started)
+                outcome = crashed(sys.exception(), now - flight.started)
             self._emit(AttemptEnded(flight.attempt.id, now, outcome))
 
     async def _outcome(self, flight: Flight) -> Outcome:
-        attempt, backend = flight.attempt, flight.backend
-        address = self._book.get(attempt.instance)
+        address = self._book.get(flight.attempt.instance)
         if address is None:
-            return Failure(kind=FailureKind.UNREACHABLE, detail="no instance of this name", own=True)
-        try:
-            call = backend.call(attempt)
-        except UnsupportedError as error:
-            return Failure(kind=FailureKind.UNSUPPORTED, detail=str(error))
-        flight.begin(call, self.now())
+            return unknown()
+        unsaid = flight.write(self.now())
+        if unsaid is not None:
+            return unsaid
         if flight.broken is None:
             self._deadlines.watch(flight)
             await self._http.exchange(flight, address)
-        return backend.outcome(attempt, flight.reply(self.now()))
+        return flight.outcome(self.now())
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         """Forget the task; what it raised has been told as its outcome and is not logged with its text (P12)."""
@@ -193,15 +190,3 @@ class AsyncioEngine:
 
     def _call_later(self, seconds: float, function: Callable[[], None]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, function)
-
-
-def _crashed(error: BaseException | None, latency_s: float) -> Failure:
-    """The end of an attempt whose carrying raised: a bug of ours, named by its place and never by its text (P12)."""
-    if error is None or isinstance(error, asyncio.CancelledError):
-        return Failure(kind=FailureKind.CANCELLED, detail="the loop was stopped", latency_s=latency_s)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-    detail = f"arriero failed to read the answer: {type(error).__name__}{place}"
-    return Failure(kind=FailureKind.BAD_REPLY, detail=detail, own=True, latency_s=latency_s)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
-from arriero.backends.wire import Backend, Broken, HttpCall, HttpReply
-from arriero.core.outcome import FailureKind
+from arriero.backends.wire import Backend, Broken, HttpCall, HttpReply, UnsupportedError
+from arriero.core.outcome import Failure, FailureKind, Outcome
 from arriero.core.request import Attempt
 
 BODY_BYTES = 64 * 1024 * 1024
@@ -19,6 +19,14 @@ class Inflow(Protocol):
 
     total_bytes: int
     """Bytes of body so far, those that were taken out included."""
+
+
+class Headers(Protocol):
+    """Headers of an answer; names in any case."""
+
+    def get(self, name: str, otherwise: str, /) -> str:
+        """The value of a header."""
+        ...
 
 
 class Flight:
@@ -76,8 +84,17 @@ class Flight:
         self._inflow: Inflow | None = None
         self._hang_up: Callable[[], object] | None = None
 
+    def write(self, now: float) -> Failure | None:
+        """Write the call, which goes out now: deadlines run from here; or how the attempt ends unsent."""
+        try:
+            call = self.backend.call(self.attempt)
+        except UnsupportedError as error:
+            return Failure(kind=FailureKind.UNSUPPORTED, detail=str(error))
+        self.begin(call, now)
+        return None
+
     def begin(self, call: HttpCall, now: float) -> None:
-        """The call is written and goes out now: deadlines run from here."""
+        """The call is written and goes out now."""
         self.call = call
         self.started = now
         self._first_end = now + call.timeouts.first_byte_s
@@ -153,6 +170,29 @@ class Flight:
             text = f"silent for {timeouts.idle_s:g} s inside the answer"
         self.stop(FailureKind.TIMEOUT, text)
 
+    def answered(self, status: int, headers: Headers) -> bool:
+        """Take in the head of the answer; whether its body is to be read."""
+        self.status = status
+        self.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.retry_after = headers.get("Retry-After", "")
+        self.date = headers.get("Date", "")
+        if 300 <= status < 400:  # noqa: PLR2004  # a redirect; its body says nothing
+            self.location = headers.get("Location", "")
+            return False
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            self.broken = Broken(FailureKind.BAD_REPLY, "packed although 'identity' was asked for")
+            return False
+        return True
+
+    @property
+    def told_first(self) -> bool:
+        """Whether the first token of this answer is to be told: it comes in pieces, and is no refusal."""
+        return self.call.stream and self.status == 200  # noqa: PLR2004
+
+    def outcome(self, now: float) -> Outcome:
+        """How it ended, as its dialect judges what came back."""
+        return self.backend.outcome(self.attempt, self.reply(now))
+
     def reply(self, now: float) -> HttpReply:
         """What came back, joined once."""
         pieces = self._pieces
@@ -167,3 +207,8 @@ class Flight:
             latency_s=now - self.started,
             ttft_s=self.ttft_s,
         )
+
+
+def unknown() -> Failure:
+    """The end of an attempt at an instance that nobody knows."""
+    return Failure(kind=FailureKind.UNREACHABLE, detail="no instance of this name", own=True)

@@ -1,89 +1,25 @@
-"""Http: makes one HTTP exchange for a flight; the only place that opens a client socket."""
+"""Http: makes one HTTP exchange for a flight, on the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-import ssl
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 from weakref import WeakSet
 
 import aiohttp
 from aiohttp.tracing import Trace
-from multidict import CIMultiDict
 from yarl import URL
 
-from arriero.backends.wire import Broken
-from arriero.core.outcome import FailureKind
 from arriero.engines.address import Address, proxy_for
-from arriero.engines.failures import CONNECT_S, broken_by
+from arriero.engines.failures import broken_by
 from arriero.engines.flight import BODY_BYTES, Flight
-
-KEEP_ALIVE_S = 4.0
-"""Idle connections are dropped before common servers do so (uvicorn: 5 s): a POST that meets a closing
-connection is lost and is never sent again in silence."""
+from arriero.engines.target import KEEP_ALIVE_S, Target, agent
+from arriero.engines.words import CONNECT_S
 
 LARGE_BYTES = 1024 * 1024
 """A body above this goes out in pieces, so that the loop is not held up."""
-
-ATTEMPT_HEADER = "X-Arriero-Attempt"
-
-
-class Target:
-    """An address made ready for use: URLs, headers, TLS and proxy settled once.
-
-    Attributes:
-        address: What it was made of; another object in the book means it must be made again.
-        proxy: Where it is reached through, if not directly.
-        tls: How to verify the server.
-        secure: It speaks TLS.
-    """
-
-    __slots__ = ("_base", "_headers", "_urls", "address", "proxy", "secure", "tls")
-
-    def __init__(self, address: Address, proxy: URL | None, agent: str) -> None:
-        self.address = address
-        self.proxy = proxy
-        self.tls = tls_of(address)
-        self._base = address.url.rstrip("/")
-        self.secure = self._base.startswith("https:")
-        self._urls: dict[str, URL] = {}
-        self._headers = CIMultiDict(
-            {
-                "User-Agent": agent,
-                "Accept-Encoding": "identity",  # nothing to unpack, so nothing that can explode
-                "Content-Type": "application/json",
-                **address.headers,
-            }
-        )
-
-    def url(self, path: str) -> URL:
-        """The full URL of an endpoint; parsed once a path."""
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = URL(self._base + path)
-        return url
-
-    def headers(self, mark: str, *, once: bool) -> CIMultiDict[str]:
-        """Headers of one attempt, its mark among them (P15); ``once``: the server is told that nothing follows it."""
-        headers = self._headers.copy()
-        headers[ATTEMPT_HEADER] = mark
-        if once:
-            headers["Connection"] = "close"
-        return headers
-
-
-def tls_of(address: Address) -> ssl.SSLContext | bool:
-    """How to verify the server: True for the system's authorities, False for not at all.
-
-    Raises:
-        OSError: If ``ca_file`` cannot be read or holds no certificate.
-    """
-    if address.insecure:
-        return False
-    return ssl.create_default_context(cafile=address.ca_file) if address.ca_file else True
 
 
 class Kept(aiohttp.TCPConnector):
@@ -151,7 +87,7 @@ class Http:
         A connection that is to be used once needs a connector that keeps none: another one takes it back as soon as
         the end of a body is read, before whoever awaits the body can close it.
         """
-        self._agent = f"arriero/{version('arriero')}"
+        self._agent = agent()
         self._kept = self._session(Kept(limit=0, keepalive_timeout=KEEP_ALIVE_S))
         self._once = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
 
@@ -191,7 +127,9 @@ class Http:
         attempt, call = flight.attempt, flight.call
         target = self._targets.get(attempt.instance)
         if target is None or target.address is not address:
-            target = self._targets[attempt.instance] = Target(address, await proxy_for(URL(address.url)), self._agent)
+            target = self._targets[attempt.instance] = Target(
+                address, await asyncio.to_thread(proxy_for, URL(address.url)), self._agent
+            )
         body = call.body
         once = call.own_connection and not target.secure  # a TLS connection is too dear for that
         session = self._once if once else self._kept
@@ -212,18 +150,8 @@ class Http:
             response.close()  # no-op once the body was read to its end: that connection is kept
 
     async def _receive(self, flight: Flight, response: aiohttp.ClientResponse) -> None:
-        flight.status = status = response.status
-        headers = response.headers
-        flight.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        flight.retry_after = headers.get("Retry-After", "")
-        flight.date = headers.get("Date", "")
-        if 300 <= status < 400:  # noqa: PLR2004  # a redirect; its body says nothing
-            flight.location = headers.get("Location", "")
-            return
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
-            flight.broken = Broken(FailureKind.BAD_REPLY, "packed although 'identity' was asked for")
-            return
-        await self._read(flight, response.content, wait_for_first=flight.call.stream and status == 200)  # noqa: PLR2004
+        if flight.answered(response.status, response.headers):
+            await self._read(flight, response.content, wait_for_first=flight.told_first)
 
     async def _read(self, flight: Flight, content: aiohttp.StreamReader, *, wait_for_first: bool) -> None:
         """Gather pieces until the first token came, then wait for the end.

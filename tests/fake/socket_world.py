@@ -1,4 +1,4 @@
-"""The world of the asyncio engine: fake servers on real sockets, and a clock that runs faster than ours."""
+"""The world of the engines that open sockets: fake servers beside them, and a clock that runs faster than ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
 from threading import Thread
+from typing import TypeAlias
 
 from fake_ollama import FakeOllama, Fault, Model, Speed, answer
 from fake_ollama.text import TEMPLATE_TOKENS
@@ -17,6 +18,10 @@ from arriero.backends.dialects import backend
 from arriero.core.request import Attempt
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
+from arriero.engines.threads import ThreadsEngine
+
+HttpEngine: TypeAlias = AsyncioEngine | ThreadsEngine
+HTTP_ENGINES: dict[str, type[HttpEngine]] = {"asyncio": AsyncioEngine, "threads": ThreadsEngine}
 
 SCALE = 20.0
 """Engine seconds in a real one."""
@@ -24,10 +29,10 @@ SCALE = 20.0
 FAULTS = {"silent": Fault("hang"), "hangs": Fault("hang_mid", after_tokens=1)}
 
 
-class AsyncioWorld:
+class SocketWorld:
     """Servers and engine on one loop."""
 
-    def __init__(self, engine: AsyncioEngine, servers: Mapping[str, FakeOllama], tokens: int) -> None:
+    def __init__(self, engine: HttpEngine, servers: Mapping[str, FakeOllama], tokens: int) -> None:
         self.engine = engine
         self._servers = servers
         self._tokens = tokens
@@ -60,19 +65,21 @@ class AsyncioWorld:
 
 
 @asynccontextmanager
-async def asyncio_world(plays: Mapping[str, Play], tokens: int) -> AsyncIterator[AsyncioWorld]:
+async def socket_world(
+    plays: Mapping[str, Play], tokens: int, *, engine_class: type[HttpEngine]
+) -> AsyncIterator[SocketWorld]:
     """Open every server, then the engine."""
     async with AsyncExitStack() as stack:
-        servers = {name: await stack.enter_async_context(_server(name, play, tokens)) for name, play in plays.items()}
+        servers = {name: await stack.enter_async_context(server(name, play, tokens)) for name, play in plays.items()}
         book = {name: Address(server.url) for name, server in servers.items()}
         dialects = {name: backend(name) for name in ("ollama", "openai")}
-        engine = await stack.enter_async_context(AsyncioEngine(book, dialects, SESSION, SCALE))
-        world = AsyncioWorld(engine, servers, tokens)
+        engine = await stack.enter_async_context(engine_class(book, dialects, SESSION, SCALE))
+        world = SocketWorld(engine, servers, tokens)
         yield world
         world.join()
 
 
-def _server(name: str, play: Play, tokens: int) -> FakeOllama:
+def server(name: str, play: Play, tokens: int) -> FakeOllama:
     """A prompt has at least the template's tokens: its first token takes at least ``first_s``."""
     prefill = TEMPLATE_TOKENS * SCALE / play.first_s if play.first_s else inf
     decode = SCALE / play.token_s if play.token_s else inf
