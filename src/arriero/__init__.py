@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from arriero.client.api import Client as Client
     from arriero.client.api import map as map  # noqa: A004 - it is the map of a fleet
     from arriero.client.api import run as run
+    from arriero.engines.function import Prompt as Prompt
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,7 @@ __all__ = [
     "HeldError",
     "InputError",
     "OutputError",
+    "Prompt",
     "StorageError",
     "__version__",
     "map",
@@ -53,8 +55,9 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> object:
     """Import what needs the whole machine only when it is asked for: ``arriero --version`` does not."""
-    if name not in ("Answer", "Batch", "Client", "map", "run"):
+    if name not in ("Answer", "Batch", "Client", "Prompt", "map", "run"):
         raise AttributeError(f"module 'arriero' has no attribute {name!r}")
     from arriero.client import answer, api  # noqa: PLC0415 - heavy
+    from arriero.engines import function  # noqa: PLC0415 - the same
 
-    return answer.Answer if name == "Answer" else getattr(api, name)
+    return getattr({"Answer": answer, "Prompt": function}.get(name, api), name)

@@ -22,7 +22,10 @@ from arriero.client.summary import Summary
 from arriero.client.threads import in_thread, serving, stream_in_thread
 from arriero.config.fields import FIELDS
 from arriero.config.load import load
+from arriero.config.settings import InstanceConfig, Settings
 from arriero.config.suggestion import did_you_mean
+from arriero.core.instance import Instance
+from arriero.engines.function import Function
 from arriero.errors import ConfigError
 from arriero.inputs.keep import keep_items
 from arriero.inputs.sequence import Item
@@ -68,6 +71,7 @@ def run(
     prompt: str | None = None,
     options: Mapping[str, object] | None = None,
     settings: Mapping[str, object] | None = None,
+    backend: Function | None = None,
 ) -> Batch:
     """Carry out a batch like ``arriero run``, and block until it has ended; the same call again goes on with it.
 
@@ -84,6 +88,9 @@ def run(
         prompt: Template with ``{field}`` places.
         options: Model options by their Ollama names.
         settings: Any other setting of ``run``, by its name in a fleet file (``concurrency``, ``retries`` …).
+        backend: A function that answers in the place of a fleet: it is given each prompt (a ``Prompt``: a ``str`` that
+            has the rest of the request as attributes) and returns the answer. It may block: each call has a thread.
+            What it raises is a failure, and tried again.
 
     Raises:
         ArrieroError: If the batch cannot begin or go on; failures of requests are values.
@@ -95,14 +102,17 @@ def run(
     given = _given(model=model, fleet=fleet, local=local, system=system, prompt=prompt, options=options)
     given |= {"output": str(output), **_known(settings)}
     given |= {"input": str(input)} if rows is None else {"input": "-", "input_format": "jsonl"}
-    checked = load(given, os.environ, Path.cwd())
+    checked = load(given, os.environ, Path.cwd()) if backend is None else _answered_by(backend, given)
     if rows is not None:
         if checked.force:  # the copy of the older list moves aside too, before this one is kept
             claim_output(checked)
             checked = structs.replace(checked, force=False)
         keep_items(rows, spool_path(checked))
     control = Control()
-    summary = in_thread(lambda: run_batch(checked, control=control, again=rows is not None), on_interrupt=control.drain)
+    summary = in_thread(
+        lambda: run_batch(checked, control=control, again=rows is not None, function=backend),
+        on_interrupt=control.drain,
+    )
     return Batch(summary, checked.output, checked.journal)
 
 
@@ -235,6 +245,28 @@ def _chosen(rows: Sequence[Item] | None, choose: Callable[[Item], str]) -> list[
         else:
             chosen.append(row if "model" in row else {**row, "model": choose(row)})
     return chosen
+
+
+def _answered_by(function: Function, given: Mapping[str, object]) -> Settings:
+    """Settings of a batch that a function answers.
+
+    Raises:
+        ConfigError: If servers are named too.
+    """
+    if given.get("fleet") or given.get("instance") or given.get("local"):
+        raise ConfigError("backend= answers in the place of a fleet", hint="leave fleet= and local= out")
+    named = function if hasattr(function, "__qualname__") else type(function)
+    name = ".".join(filter(None, (getattr(named, "__module__", ""), named.__qualname__)))
+    instance = Instance(name=name, url=f"python:{name}", backend="openai", kind="server", stream=False)
+    nowhere = {"instance": ["http://localhost"]}  # so that no fleet is looked for
+    settings = load({**given, **nowhere}, os.environ, Path.cwd())
+    return structs.replace(
+        settings,
+        instances=(InstanceConfig(instance=instance),),
+        engine="threads",
+        function=name,
+        models=settings.models or (name,),
+    )
 
 
 def _given(*, fleet: Fleet, **values: object) -> dict[str, object]:

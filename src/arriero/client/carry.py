@@ -33,6 +33,8 @@ from arriero.core.batch import Batch, BatchStatus
 from arriero.core.events import AttemptEnded, BatchOpened, Event, InputReady, Notice
 from arriero.core.outcome import Failure
 from arriero.core.request import Result
+from arriero.engines.function import Function
+from arriero.errors import ConfigError
 from arriero.local.server import LocalServer
 from arriero.monitor.monitor import Monitor
 from arriero.outputs.follow import Follow
@@ -54,6 +56,7 @@ def run_batch(
     control: Control | None = None,
     stderr: TextIO | None = None,
     again: bool = False,
+    function: Function | None = None,
 ) -> Summary:
     """Carry out a batch, or go on with it; blocks until it has ended or was stopped.
 
@@ -62,11 +65,17 @@ def run_batch(
         control: How it can be asked to drain or abort.
         stderr: Where progress and notices go; None: nowhere.
         again: The rows of standard input (or of a list) are kept already: it is not read anew.
+        function: Answers in the place of a server.
 
     Raises:
         ArrieroError: A mistake of the caller's, or the machine's storage failed; the exit code is in it.
     """
     control = control or Control()
+    if settings.function and function is None:
+        raise ConfigError(
+            f"the batch is answered by the Python function {settings.function}, which only its program has",
+            hint="call arriero.run with the same input, output and backend again",
+        )
     with ExitStack() as stack:
         said = [f"{'aside':<11}{moved.old} is now {moved.new}" for moved in claim_output(settings)]
         settings = with_stored_models(settings)
@@ -76,7 +85,7 @@ def run_batch(
             instances = (InstanceConfig(instance=server.instance()),)
         if not settings.models:
             settings = run(with_only_model(settings, instances), settings.engine)
-        carry = Carry(settings, instances, control, stderr, again=again)
+        carry = Carry(settings, instances, control, stderr, again=again, function=function)
         stack.callback(carry.close)
         for line in said:
             carry.say(line)
@@ -94,6 +103,7 @@ class Carry:
         stderr: TextIO | None,
         *,
         again: bool,
+        function: Function | None = None,
     ) -> None:
         self.settings = settings
         self._control = control
@@ -103,7 +113,7 @@ class Carry:
         memory = None if settings.local else Memory.of(os.environ)
         with ExitStack() as unless_wired:
             unless_wired.callback(self.close)
-            self._session = Session(settings, self._files.journal.session, instances, memory=memory)
+            self._session = Session(settings, self._files.journal.session, instances, memory=memory, function=function)
             unless_wired.pop_all()
         self._feed = self._files.feed()
         self._stop = Stop(settings, self._session.scheduler, self._files, self._feed, control)

@@ -23,6 +23,7 @@ from arriero.core.scheduler import Scheduler
 from arriero.drive import Feed, Sink, drive
 from arriero.engines.address import Address
 from arriero.engines.asyncio import AsyncioEngine
+from arriero.engines.function import Function
 from arriero.engines.threads import ThreadsEngine
 from arriero.errors import ConfigError
 from arriero.monitor.tally import InstanceView
@@ -39,6 +40,7 @@ class Session:
         name: 12 hex digits; goes into the header of every attempt.
         instances: The fleet with what is needed to reach it.
         rank: Which waiting requests go first.
+        function: Answers in the place of the fleet's only instance; None: servers do.
         memory: What earlier batches learned; None: nothing is recalled and nothing kept.
     """
 
@@ -49,6 +51,7 @@ class Session:
         instances: tuple[InstanceConfig, ...],
         rank: Callable[[Lengths], Rank] = LongestFirst,
         memory: Memory | None = None,
+        function: Function | None = None,
     ) -> None:
         rule = settings.timeout
         self.settings = settings
@@ -60,12 +63,7 @@ class Session:
             random=Random(name),
             rank=rank,
         )
-        engine_class = ThreadsEngine if settings.engine == "threads" else AsyncioEngine
-        self.engine = engine_class(
-            {config.instance.name: address(config) for config in instances},
-            {name: backend(name) for name in ("ollama", "openai")},
-            name,
-        )
+        self.engine = _engine(settings, name, instances, function)
         self._observers: list[Callable[[Event | Notice, float], None]] = []
         self._settled_by = 0.0
 
@@ -139,6 +137,16 @@ class Session:
     def _observe(self, event: Event | Notice, now: float) -> None:
         for observe in self._observers:
             observe(event, now)
+
+
+def _engine(
+    settings: Settings, name: str, instances: tuple[InstanceConfig, ...], function: Function | None
+) -> AsyncioEngine | ThreadsEngine:
+    dialects = {dialect: backend(dialect) for dialect in ("ollama", "openai")}
+    if function is not None:
+        return ThreadsEngine({}, dialects, name, functions={config.instance.name: function for config in instances})
+    book = {config.instance.name: address(config) for config in instances}
+    return (ThreadsEngine if settings.engine == "threads" else AsyncioEngine)(book, dialects, name)
 
 
 def state_word(member: Member) -> str:

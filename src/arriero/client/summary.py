@@ -66,7 +66,7 @@ def summarize(
         unread: Nobody read standard output to its end.
     """
     ended = snapshot.state == BatchStatus.FINISHED and not unread
-    resume = () if ended else resume_command(settings)
+    resume = () if ended or settings.function else resume_command(settings)
     kept = not ended or (settings.output, settings.journal) != ("-", default_journal("-"))
     lines = summary(
         snapshot,

@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         force: Rename an existing output and journal aside.
         display: ``--display``.
         engine: ``--engine``.
+        function: Name of the Python function that answers; ``""``: servers do.
         origins: Setting name to where its value came from, for ``config show``.
         warnings: Sentences about what was understood but is probably not meant; for standard error.
     """
@@ -104,5 +105,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
     display: Display = "auto"
     engine: EngineName = "asyncio"
+    function: str = ""
     origins: dict[str, str] = {}
     warnings: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from arriero.backends.wire import Backend, Broken, HttpCall, HttpReply, UnsupportedError
 from arriero.core.outcome import Failure, FailureKind, Outcome
-from arriero.core.request import Attempt
+from arriero.core.request import Attempt, Timeouts
 
 BODY_BYTES = 64 * 1024 * 1024
 """No answer is larger; counted while it streams in."""
@@ -45,10 +45,10 @@ class Flight:
     __slots__ = (
         "_first_end",
         "_hang_up",
-        "_idle_s",
         "_inflow",
         "_last",
         "_pieces",
+        "_timeouts",
         "_total_end",
         "attempt",
         "backend",
@@ -79,7 +79,8 @@ class Flight:
         self.ttft_s: float | None = None
         self.n_bytes = 0
         self._pieces: list[bytes] = []
-        self._first_end = self._total_end = self._idle_s = inf
+        self._timeouts = Timeouts(inf, inf, inf)
+        self._first_end = self._total_end = inf
         self._last: float | None = None
         self._inflow: Inflow | None = None
         self._hang_up: Callable[[], object] | None = None
@@ -96,10 +97,19 @@ class Flight:
     def begin(self, call: HttpCall, now: float) -> None:
         """The call is written and goes out now."""
         self.call = call
+        self.wait(call.timeouts, now)
+
+    def wait(self, timeouts: Timeouts, now: float) -> None:
+        """Something is awaited from now on: deadlines run from here."""
+        self._timeouts = timeouts
         self.started = now
-        self._first_end = now + call.timeouts.first_byte_s
-        self._total_end = now + call.timeouts.total_s
-        self._idle_s = call.timeouts.idle_s
+        self._first_end = now + timeouts.first_byte_s
+        self._total_end = now + timeouts.total_s
+
+    def given_up(self, now: float) -> Failure:
+        """How an attempt ended that nobody can judge: it was stopped before anything came back."""
+        broken = self.broken or Broken(FailureKind.CANCELLED, "cancelled")
+        return Failure(kind=broken.kind, detail=broken.detail, own=True, latency_s=now - self.started)
 
     def enter(self, hang_up: Callable[[], object]) -> None:
         """From here on the exchange is under way; ``hang_up`` interrupts it, wherever it is."""
@@ -149,7 +159,7 @@ class Flight:
     @property
     def due(self) -> float:
         """When patience ends, as things stand."""
-        end = self._first_end if self._last is None else self._last + self._idle_s
+        end = self._first_end if self._last is None else self._last + self._timeouts.idle_s
         return min(end, self._total_end)
 
     def delay(self, gap_s: float) -> None:
@@ -161,7 +171,7 @@ class Flight:
 
     def expire(self) -> None:
         """Patience ended: give up, saying which bound was met."""
-        timeouts = self.call.timeouts
+        timeouts = self._timeouts
         if self.due >= self._total_end:
             text = f"not finished after {timeouts.total_s:g} s"
         elif self._last is None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, TypeAlias
 
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ from arriero.engines.blocking import BlockingHttp
 from arriero.engines.crew import Crew
 from arriero.engines.deadlines import Deadlines
 from arriero.engines.flight import Flight, unknown
+from arriero.engines.function import Function, call
 from arriero.engines.line import Line
 from arriero.engines.words import crashed
 
@@ -41,6 +42,7 @@ class ThreadsEngine:
         book: Address of each instance by name; may be changed while the engine runs.
         dialects: Backend by ``Attempt.backend``.
         session: Name of the process run, 12 hex digits; travels in a header with the attempt's id (P15).
+        functions: Callables by the name of the instance in whose place they stand.
         time_scale: Engine seconds in a real second; above 1 only in tests, so that timeouts fire soon.
     """
 
@@ -50,8 +52,11 @@ class ThreadsEngine:
         dialects: Mapping[str, Backend],
         session: str,
         time_scale: float = 1.0,
+        *,
+        functions: Mapping[str, Function] = MappingProxyType({}),
     ) -> None:
         self._book = book
+        self._functions = functions
         self._dialects = dialects
         self._scale = time_scale
         self._flights: dict[AttemptId, Flight] = {}
@@ -137,6 +142,9 @@ class ThreadsEngine:
             self._tell(AttemptEnded(flight.attempt.id, self.now(), outcome or crashed(None, 0.0)))
 
     def _outcome(self, flight: Flight) -> Outcome:
+        function = self._functions.get(flight.attempt.instance)
+        if function is not None:
+            return self._called(flight, function)
         address = self._book.get(flight.attempt.instance)
         if address is None:
             return unknown()
@@ -150,6 +158,15 @@ class ThreadsEngine:
             self._http.exchange(flight, address, line)
         flight.leave()
         return flight.outcome(self.now())
+
+    def _called(self, flight: Flight, function: Function) -> Outcome:
+        """A call cannot be interrupted: given up, it is told as over, and what it returns later is not heard."""
+        flight.wait(flight.attempt.timeouts, self.now())
+        self._tell(flight)
+        flight.enter(lambda: self._tell(AttemptEnded(flight.attempt.id, self.now(), flight.given_up(self.now()))))
+        outcome = call(function, flight.attempt) if flight.broken is None else flight.given_up(self.now())
+        flight.leave()
+        return outcome
 
     def _began(self, flight: Flight, at: float) -> None:
         self._tell(AttemptBegan(flight.attempt.id, at))

@@ -41,6 +41,8 @@ def binding(settings: Settings) -> dict[str, str]:
         "endpoint": settings.endpoint or CHAT,
         "think": think,
     }
+    if settings.function:
+        values["backend"] = settings.function
     return {name: _spelled(value) for name, value in values.items()}
 
 
