@@ -282,3 +282,43 @@ def test_remembered_slots_stay_a_fact_until_something_else_is_seen():
     more = Unbounded(slots=4, tested=True)
     assert after(more, 8, 8, 60, seed=1, live=True, timings=True).slots > 4
     assert not more.tested
+
+
+def heard(limit, attempt, sent, ended, *, took):
+    """An end heard at ``ended``, whose server worked for ``took`` seconds."""
+    durations = {"prefill_s": 0.1, "decode_s": took - 0.1, "total_s": took}
+    limit.ended(attempt, ended, Sample("success", ended - sent, 10, 10, 0.1, **durations))
+
+
+def test_an_end_that_is_heard_late_by_its_servers_own_clock_shows_no_second_slot():
+    limit = Overlap()
+    limit.started(1, 0.0)
+    limit.started(2, 0.0)
+    limit.began(1, 0.1)
+    limit.began(2, 1.1)  # the slot was free at 1.0; the end of the first is still on its way
+    assert limit.slots == 2
+    heard(limit, 1, 0.0, 1.3, took=1.0)
+
+    assert limit.slots == 1
+
+
+def test_what_was_remembered_is_not_taken_back_by_one_late_end():
+    limit = Overlap(slots=2, tested=True)
+    limit.started(1, 0.0)
+    limit.started(2, 0.0)
+    limit.began(1, 0.1)
+    limit.began(2, 1.1)
+    heard(limit, 1, 0.0, 1.3, took=1.0)
+
+    assert limit.slots == 2
+
+
+def test_two_that_surely_ran_together_by_their_servers_own_clock_stay_two_slots():
+    limit = Overlap()
+    limit.started(1, 0.0)
+    limit.started(2, 0.0)
+    limit.began(1, 0.1)
+    limit.began(2, 0.2)
+    heard(limit, 1, 0.0, 1.3, took=1.1)
+
+    assert limit.slots == 2

@@ -22,6 +22,9 @@ TESTED = 8
 TIE_LEAST_S, TIE_MOST_S = 0.010, 0.050
 """Two moments closer than a round trip, within these bounds, may have been the other way round; 1 ms parked 3.0, not 1.7."""
 
+LATE_MOST_S = 0.5
+"""How far the end of one answer may lag behind its server's own durations and still be taken for a delay on the way."""
+
 SHORTEST_S = 0.050
 """What a prefill takes at least, where the server does not say when it began."""
 
@@ -82,7 +85,7 @@ class Overlap:
         gateway: bool = False,
     ) -> None:
         self._least, self._most = least, most
-        self._slots = min(slots, most)
+        self._slots = self._known = min(slots, most)
         self._told = tested and slots <= most
         self._pressed = 0
         self._guessed = self._streamed = False
@@ -169,7 +172,7 @@ class Overlap:
             return
         if this.first is not None:
             self._streaming -= 1
-            self._points.left(this.first, now, self._tie_s)
+            self._left(this.first, now, sample)
         if sample.kind != "success":
             if sample.kind == "overloaded":
                 self._refused(now, sample.retry_after_s)
@@ -184,6 +187,20 @@ class Overlap:
         else:  # it also ran while it prefilled: count it where only streams were counted
             self._points.prefilled(begun + self._tie_s, this.first)
             self._update(now)
+
+    def _left(self, first: float, now: float, sample: Sample) -> None:
+        """It streamed from ``first`` and has ended: at which moments was it surely there?
+
+        Its own server says how long it took; what was seen beyond that was on its way, so that others may have begun
+        before its end was heard. What only such a moment has shown is taken back at once.
+        """
+        late_s = 0.0 if sample.total_s is None else min(sample.latency_s - sample.total_s, LATE_MOST_S)
+        seen = self._points.seen
+        self._points.left(first, now, max(self._tie_s, late_s))
+        if self._points.seen < seen == self._slots > self._known:
+            self._slots = max(self._known, self._points.seen)
+            self._told, self._pressed = False, 0
+            self._spare = self._spare_now()
 
     def _begun(self, this: _Running, now: float, sample: Sample) -> float:
         """When it took its slot: by the server's own durations, else a shortest prefill before its first token."""
