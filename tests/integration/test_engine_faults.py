@@ -11,6 +11,7 @@ from arriero.backends.wire import Backend
 from arriero.core.outcome import FailureKind, Success
 from arriero.core.request import Timeouts
 from arriero.engines.address import Address
+from arriero.engines.asyncio import AsyncioEngine
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -101,13 +102,13 @@ async def test_retry_after_reaches_the_outcome(dialects: dict[str, Backend], eng
 @pytest.mark.parametrize("version", ["0.33.0", "0.24.0"])
 @looped
 async def test_a_dying_model_process_fails_all_that_runs_and_waits_and_the_next_answer_is_whole(
-    version: str, dialects: dict[str, Backend], engine_class: type[HttpEngine]
+    version: str, dialects: dict[str, Backend]
 ):
     speed = Speed(prefill_tokens_per_s=20_000, decode_tokens_per_s=200)
     crash = Fault("crash", contains="poison")
     async with (
         FakeOllama(2, version=version, speed=speed, faults=[crash]) as fake,
-        engine_class({"fake": Address(fake.url)}, dialects, SESSION) as engine,
+        AsyncioEngine({"fake": Address(fake.url)}, dialects, SESSION) as engine,  # sends in the order of the starts
     ):
         attempts = [attempt(n, prompt=f"poison {n}" if n == 0 else "") for n in range(5)]
         ends = await outcomes(engine, attempts)
