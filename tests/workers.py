@@ -1,18 +1,20 @@
-"""How the tests are dealt out to two processes: a module stays together, and all real servers stay with one process."""
+"""How the tests are dealt out to two processes: a module stays together, and so do those that share real servers."""
 
 from __future__ import annotations
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-LIVE = "tests/live/"
+TOGETHER = ("tests/live/", "tests/brokers/")
+"""Folders whose servers are started once: all of one is with one process."""
 
 
 class ByModule(LoadScopeScheduling):
-    """One process for a module at a time, and one for all of ``tests/live``, whose fleet is started once."""
+    """One process for a module at a time, and one for all of a folder that is kept together."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return LIVE if nodeid.startswith(LIVE) else nodeid.split("::", 1)[0]
+        folders = (folder for folder in TOGETHER if nodeid.startswith(folder))
+        return next(folders, nodeid.split("::", 1)[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByModule:

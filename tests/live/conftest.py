@@ -8,30 +8,23 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 import urllib3
 
 from arriero.local import model_path
+from guard import guard
+from missing import missing
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from guard import guard  # noqa: E402 - lies beside this file, which is no package
-from ollama_fleet import OllamaFleet  # noqa: E402 - the same
+from ollama_fleet import OllamaFleet  # noqa: E402 - lies beside this file, which is no package
 from ollama_install import EMBEDDER, MODELS, installed  # noqa: E402 - the same
 from real_ollama import fleet  # noqa: E402 - the same
 
 SLOTS = (1, 2, 4)
 REMEDY = "python .ci/real_ollama.py install"
-
-
-def missing(what: str) -> NoReturn:
-    """Skip with the reason; in CI that is a failure, for nothing would be proved."""
-    if any(os.environ.get(name, "") not in ("", "0", "false") for name in ("CI", "ARRIERO_CI")):
-        pytest.fail(what, pytrace=False)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
