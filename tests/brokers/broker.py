@@ -62,6 +62,14 @@ class Broker(ABC):
     def wipe(self) -> None:
         """It serves, and everything it held is gone: queues, messages, bindings."""
 
+    @abstractmethod
+    def admit(self, user: str, password: str, rights: Sequence[str]) -> None:
+        """A user that may do this and no more."""
+
+    @abstractmethod
+    def refusals(self) -> list[str]:
+        """What a user was not allowed to do."""
+
     def at(self, port: int) -> str:
         """The address of something that stands before it."""
         return self.url.replace(f":{self.port}", f":{port}")

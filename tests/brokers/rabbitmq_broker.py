@@ -67,6 +67,13 @@ class RabbitmqBroker(Broker):
         environment = {**os.environ, **environment, "HOME": str(self.folder / "home")}
         subprocess.run([str(program), *words], env=environment, check=True, capture_output=True, timeout=READY_S)
 
+    def admit(self, user: str, password: str, rights: Sequence[str]) -> None:
+        self.control("add_user", user, password)
+        self.control("set_permissions", user, *rights)
+
+    def refusals(self) -> list[str]:
+        return [line for line in self.log.read_text(errors="replace").splitlines() if "access_refused" in line]
+
     def close(self) -> None:
         super().close()
         if self._mapper is not None:

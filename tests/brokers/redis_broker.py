@@ -43,6 +43,16 @@ class RedisBroker(Broker):
         with socket.create_connection(("127.0.0.1", self.port), 5.0) as connection:
             assert b"-" not in self._ask(connection, "FLUSHALL")
 
+    def admit(self, user: str, password: str, rights: Sequence[str]) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), 5.0) as connection:
+            command = f"ACL SETUSER {user} reset on >{password} {' '.join(rights)}"
+            assert b"-" not in self._ask(connection, command)
+
+    def refusals(self) -> list[str]:
+        with socket.create_connection(("127.0.0.1", self.port), 5.0) as connection:
+            log = self._ask(connection, "ACL LOG")
+        return [] if b"*0\r\n" in log else [log.decode()]
+
     def _command(self) -> tuple[Sequence[str], dict[str, str]]:
         settings = self.folder / "redis.conf"  # a password on the command line is seen by every user
         settings.write_text(SETTINGS.format(**vars(self)))

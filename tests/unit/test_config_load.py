@@ -191,7 +191,7 @@ def test_at_reads_a_text_from_a_file_beside_the_one_that_names_it(cwd):
         ({"instance": ("a",), "local": True}, r"-i and --local: only one"),
         ({"fleet": "none.toml"}, r"none.toml: cannot be read"),
         ({"model": ("a", "b")}, r"-m: more than one model: not in this version"),
-        ({"engine": "celery"}, r"--engine: celery: not in this version"),
+        ({"engine": "simulated"}, r"--engine: simulated: not in this version"),
         ({"engine": "asynco"}, r"--engine: `asynco` is none of asyncio"),
         ({"display": "full"}, r"--display: full: not in this version"),
         ({"format": "csv"}, r"--format: csv: not in this version"),

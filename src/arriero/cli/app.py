@@ -27,13 +27,14 @@ COMMANDS = {
     "errors": ("read", "The failures by kind, with examples."),
     "verify": ("read", "Check that journal, input and output keep every promise."),
     "fleet": ("fleet", "ps: the instances, their models and state."),
+    "worker": ("worker", "Carry requests out for a batch on another machine, through a broker."),
     "local": ("local", "install: the bundled demonstration model."),
     "doctor": ("doctor", "Check versions, disk, limits and instances."),
     "config": ("config", "show, init: the settings and where each comes from."),
 }
 """Command to its module in this package, and its line in the help."""
 
-LATER = ("watch", "plan", "bench", "sim", "gpu", "worker", "serve", "limit", "pause", "unpause", "drain", "cancel")
+LATER = ("watch", "plan", "bench", "sim", "gpu", "serve", "limit", "pause", "unpause", "drain", "cancel")
 """Commands that are planned and not built yet."""
 
 EXAMPLES = (

@@ -25,7 +25,7 @@ from arriero.cli.terminal import say, say_event
 from arriero.config.folders import make_private, state_folder
 from arriero.errors import ArrieroError, ConfigError
 
-LATER_FLAGS = ("--broker", "--hedge", "--length-groups", "--schema", "--color", "--serve")
+LATER_FLAGS = ("--hedge", "--length-groups", "--schema", "--color", "--serve")
 """Flags that are planned and not built yet."""
 
 SECRET_FLAGS = ("--api-key", "--apikey", "--key", "--token", "--password", "--header")

@@ -21,7 +21,9 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
     ("fleet", "--fleet", "FILE", "TOML file with [[instance]] tables."),
     ("instance", "-i --instance", "URL…", "An instance; repeat it, or quote a range: 'http://host:114{34..45}'."),
     ("local", "--local", "", "Serve with the bundled demonstration model."),
-    ("engine", "--engine", "asyncio|threads", "What carries requests out: one event loop (default), or a thread each."),
+    ("engine", "--engine", "asyncio|threads|celery",
+     "What carries requests out: one event loop (default), a thread each, or workers on other machines."),
+    ("broker", "--broker", "URL", "Redis or RabbitMQ between the coordinator and its workers; ARRIERO_BROKER keeps it off the command line."),
     ("system", "-s --system", "TEXT|@FILE", "System prompt of every row without its own."),
     ("prompt", "--prompt", "TEXT|@FILE", "Template of the prompt; {field} takes a field of the row."),
     ("options", "-O --option", "KEY=VALUE…", "Option by its Ollama name, such as temperature=0 or num_predict=200."),
@@ -48,7 +50,7 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
 )  # fmt: skip
 
 RUN_FLAGS = tuple(name for name, *_ in _FLAGS)
-RESUME_FLAGS = ("concurrency", "fleet", "instance", "local", "retries", "timeout", "max_errors", "max_wait", "display",
+RESUME_FLAGS = ("concurrency", "fleet", "instance", "broker", "local", "retries", "timeout", "max_errors", "max_wait", "display",
                 "journal", "json")  # fmt: skip
 """What does not bind a batch, and so may change on the way."""
 

@@ -27,6 +27,7 @@ _EXAMPLES = (
     "arriero fleet ps",
     "arriero fleet ps --fleet arriero.toml --json",
     "arriero fleet ps -i 'http://10.0.0.{11..22}:11434'",
+    "arriero fleet ps --broker redis://10.0.0.5",
 )
 
 fleet = Group(
@@ -40,7 +41,7 @@ fleet = Group(
             callback=_ps,
             help="Each instance: address, server, models installed, state.",
             examples=_EXAMPLES,
-            params=flags(("fleet", "instance", "json")),
+            params=flags(("fleet", "instance", "engine", "broker", "json")),
         )
     },
 )

@@ -9,6 +9,7 @@ from arriero.client.promises import Verification, verify
 from arriero.client.reading import results, resume_settings, status
 from arriero.client.rehearsal import DryRun, dry_run
 from arriero.client.summary import Summary
+from arriero.client.worker import worker
 from arriero.local.model import install as local_install
 from arriero.monitor.snapshot import Snapshot
 
@@ -34,4 +35,5 @@ __all__ = [
     "run_batch",
     "status",
     "verify",
+    "worker",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from arriero.config.broker import without_password
 from arriero.config.formats import default_journal
 from arriero.config.settings import Settings
 from arriero.core.batch import Counts
@@ -81,8 +82,14 @@ class BatchFiles:
                 settings.journal,
                 batch=BATCH,
                 binding=binding(settings),
-                command=command,
-                settings=msgspec.json.encode(structs.replace(settings, input=absolute_input(settings.input))),
+                command=command.replace(settings.broker, without_password(settings.broker))
+                if settings.broker
+                else command,
+                settings=msgspec.json.encode(
+                    structs.replace(
+                        settings, input=absolute_input(settings.input), broker=without_password(settings.broker)
+                    )
+                ),
             )
         except BindingError as error:
             if not self.former_input:

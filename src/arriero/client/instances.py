@@ -10,6 +10,7 @@ from msgspec import structs
 
 from arriero.client.loop import run
 from arriero.client.session import Session, state_word
+from arriero.client.workers import announced_workers
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.config.suggestion import did_you_mean
 from arriero.core.events import Notice
@@ -66,7 +67,7 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def usable(self) -> bool:
         """Whether a batch would begin."""
-        return any(one.state in ("ok", UNPROVEN) for one in self.instances)
+        return any(one.state in ("ok", "serves a batch", UNPROVEN) for one in self.instances)
 
     def lines(self) -> list[str]:
         """A row an instance."""
@@ -85,7 +86,27 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
 
 def fleet_ps(settings: Settings) -> FleetView:
     """Ask every instance and say what came back."""
-    return run(_view(settings), settings.engine)
+    workers = _announced(settings) if settings.engine == "celery" else ()
+    direct = run(_view(structs.replace(settings, engine="asyncio"))).instances if settings.instances else ()
+    return FleetView(instances=(*direct, *workers))
+
+
+def _announced(settings: Settings) -> list[InstanceState]:
+    """Instances of workers, as those announce them; nobody is asked, for a batch may be running."""
+    return [
+        InstanceState(
+            name=f"{told.worker}/{instance.name}",
+            url=instance.url,
+            backend=instance.backend,
+            kind=instance.kind,
+            version="",
+            state="serves a batch" if told.batch else "ok",
+            reason="",
+            models=None,
+        )
+        for told in announced_workers(settings)
+        for instance in told.instances
+    ]
 
 
 async def _view(settings: Settings) -> FleetView:

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from arriero.backends.dialects import backend
+from arriero.backends.wire import Backend
 from arriero.client.memory import Memory
+from arriero.client.workers import Workers, celery_engine
 from arriero.config.settings import InstanceConfig, Settings
 from arriero.core.events import Event, InstanceJoined, Notice
 from arriero.core.instance import Instance
@@ -42,6 +44,7 @@ class Session:
         rank: Which waiting requests go first.
         function: Answers in the place of the fleet's only instance; None: servers do.
         memory: What earlier batches learned; None: nothing is recalled and nothing kept.
+        batch: Known by this on a broker; ``""``: by the journal's place, so that the same command goes on at once.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Session:
         rank: Callable[[Lengths], Rank] = LongestFirst,
         memory: Memory | None = None,
         function: Function | None = None,
+        batch: str = "",
     ) -> None:
         rule = settings.timeout
         self.settings = settings
@@ -63,7 +67,13 @@ class Session:
             random=Random(name),
             rank=rank,
         )
-        self.engine = _engine(settings, name, instances, function)
+        self._workers: Workers | None = None
+        self.engine: AsyncioEngine | ThreadsEngine
+        if settings.engine == "celery":
+            book, dialects = _reach(instances)
+            self.engine, self._workers = celery_engine(settings, book, dialects, name, batch, self._memory)
+        else:
+            self.engine = _engine(settings, name, instances, function)
         self._observers: list[Callable[[Event | Notice, float], None]] = []
         self._settled_by = 0.0
 
@@ -91,6 +101,8 @@ class Session:
         """Ask every instance what it is; those that are slow are waited for only while none can serve."""
         self._settled_by = self.engine.now() + SETTLE_S
         await self.drive({}, sink, after_turn=self._known_enough)
+        if self._workers is not None and not self.scheduler.draining and not len(self.scheduler.fleet):
+            raise self._workers.missing()
         self._memory.recall(self.scheduler.fleet, self.scheduler.lengths)
 
     async def drive(self, feeds: Mapping[BatchId, Feed], sink: Sink, *, after_turn: Callable[[], bool]) -> None:
@@ -130,6 +142,8 @@ class Session:
 
     def _known_enough(self) -> bool:
         scheduler = self.scheduler
+        if self._workers is not None and self._workers.awaited and not scheduler.draining:
+            return False
         if scheduler.settled or scheduler.draining:
             return True
         return self.engine.now() >= self._settled_by and scheduler.fleet.usable > 0
@@ -139,13 +153,19 @@ class Session:
             observe(event, now)
 
 
+def _reach(instances: tuple[InstanceConfig, ...]) -> tuple[dict[str, Address], dict[str, Backend]]:
+    """The address of each instance by its name, and the dialects by theirs."""
+    book = {config.instance.name: address(config) for config in instances}
+    return book, {dialect: backend(dialect) for dialect in ("ollama", "openai")}
+
+
 def _engine(
     settings: Settings, name: str, instances: tuple[InstanceConfig, ...], function: Function | None
 ) -> AsyncioEngine | ThreadsEngine:
-    dialects = {dialect: backend(dialect) for dialect in ("ollama", "openai")}
     if function is not None:
-        return ThreadsEngine({}, dialects, name, functions={config.instance.name: function for config in instances})
-    book = {config.instance.name: address(config) for config in instances}
+        functions = {config.instance.name: function for config in instances}
+        return ThreadsEngine({}, _reach(())[1], name, functions=functions)
+    book, dialects = _reach(instances)
     return (ThreadsEngine if settings.engine == "threads" else AsyncioEngine)(book, dialects, name)
 
 

@@ -45,7 +45,7 @@ class Streams:
         # In order of arrival: where more items always come, the shortest would wait for ever behind longer ones.
         self._name = uuid4().hex[:12]
         self._session = Session(
-            settings, self._name, instances, rank=lambda _: FirstCome(), memory=Memory.of(os.environ)
+            settings, self._name, instances, rank=lambda _: FirstCome(), memory=Memory.of(os.environ), batch=self._name
         )
         self._model = ""
         self._feeds: dict[BatchId, Feed] = {}

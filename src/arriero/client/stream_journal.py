@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from arriero.client.batch import BATCH
+from arriero.config.broker import without_password
 from arriero.config.settings import Settings
 from arriero.core.batch import BatchStatus
 from arriero.core.events import AttemptFailed, AttemptRefunded, Notice
@@ -71,7 +73,7 @@ class StreamJournal:
                     batch=BATCH,
                     binding=binding(settings),
                     command="arriero.stream",
-                    settings=msgspec.json.encode(settings),
+                    settings=msgspec.json.encode(structs.replace(settings, broker=without_password(settings.broker))),
                     session=session,
                 )
             )

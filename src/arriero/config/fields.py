@@ -10,6 +10,7 @@ import msgspec
 from arriero.config import given as read
 from arriero.config.address import OLLAMA_ENDPOINTS
 from arriero.config.bounds import error_budget, timeout_rule
+from arriero.config.broker import broker_url
 from arriero.config.concurrency import concurrency
 from arriero.config.given import NOT_BUILT, Given
 from arriero.config.settings import ErrorBudget, TimeoutRule
@@ -85,6 +86,10 @@ def _max_errors(given: Given) -> ErrorBudget:
     return error_budget(read.text(given))
 
 
+def _broker(given: Given) -> str:
+    return broker_url(read.text(given))
+
+
 def _urls(given: Given) -> tuple[str, ...]:
     value = given.value
     return tuple(str(item) for item in value) if isinstance(value, list | tuple) else tuple(read.text(given).split())
@@ -100,9 +105,10 @@ FIELDS: tuple[Field, ...] = (
     Field(
         name="engine",
         flag="--engine",
-        parse=partial(_choice, ("asyncio", "threads"), ("celery", "simulated")),
+        parse=partial(_choice, ("asyncio", "threads", "celery"), ("simulated",)),
         attribute="engine",
     ),
+    Field(name="broker", flag="--broker", parse=_broker, attribute="broker"),
     Field(name="system", flag="-s", parse=read.text_or_file, attribute="system"),
     Field(name="prompt", flag="--prompt", parse=read.text_or_file, attribute="prompt"),
     Field(name="options", flag="-O", parse=read.option_table, attribute="options"),

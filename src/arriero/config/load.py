@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from arriero.config.broker import broker_url
 from arriero.config.fields import FIELDS, parsed
 from arriero.config.files import require_apart
 from arriero.config.fleet_source import SOURCES, fleet_source
@@ -45,6 +46,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], cwd: Path) -> Sett
     source = fleet_source(layers, env)
     origins["instances"] = source.origin
     values |= {"instances": source.instances, "local": source.local, "input": str(flags.get("input") or "")}
+    _complete_engine(values, origins)
     values["input_format"] = values.get("input_format") or input_format(values["input"])
     _complete_output(values)
     _complete_options(values, origins)
@@ -64,6 +66,8 @@ def override(settings: Settings, flags: Mapping[str, object], env: Mapping[str, 
     values, origins = _values(layers[:1])
     values.pop("options")
     values["force"] = False
+    if settings.engine == "celery" and "broker" not in values and env.get("ARRIERO_BROKER"):
+        values["broker"] = broker_url(env["ARRIERO_BROKER"])  # the journal keeps it without its password
     if any(name in layers[0].given for name in SOURCES):
         source = fleet_source(layers, env)
         origins["instances"] = source.origin
@@ -109,6 +113,18 @@ def _complete_output(values: MutableMapping[str, Any]) -> None:
             "--unordered appends to a file that can be followed", hint="-o results.jsonl, or leave it out"
         )
     require_apart(values["input"], output, values["output_format"], journal)
+
+
+def _complete_engine(values: MutableMapping[str, Any], origins: Mapping[str, str]) -> None:
+    """The flag ``--broker`` means the engine that has one; that engine adds no address by itself."""
+    if origins.get("broker") == "--broker":
+        values.setdefault("engine", "celery")
+    if values.get("engine") != "celery":
+        return
+    if not values.get("broker"):
+        raise ConfigError("--engine celery needs a broker", hint="--broker redis://…, or ARRIERO_BROKER")
+    if origins["instances"] in ("default", "OLLAMA_HOST"):
+        values["instances"] = ()
 
 
 def _complete_options(values: MutableMapping[str, Any], origins: MutableMapping[str, str]) -> None:

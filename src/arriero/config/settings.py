@@ -10,8 +10,7 @@ from arriero.core.instance import Concurrency, Instance
 
 OutputFormat: TypeAlias = Literal["json", "jsonl", "openai"]
 InputFormat: TypeAlias = Literal["txt", "jsonl"]
-EngineName: TypeAlias = Literal["asyncio", "threads"]
-
+EngineName: TypeAlias = Literal["asyncio", "threads", "celery"]
 Display: TypeAlias = Literal["auto", "line", "log", "json", "none"]
 
 
@@ -77,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         display: ``--display``.
         engine: ``--engine``.
         function: Name of the Python function that answers; ``""``: servers do.
+        broker: Address of the broker of the Celery engine; ``""`` for none. Kept without its password.
         origins: Setting name to where its value came from, for ``config show``.
         warnings: Sentences about what was understood but is probably not meant; for standard error.
     """
@@ -106,5 +106,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     display: Display = "auto"
     engine: EngineName = "asyncio"
     function: str = ""
+    broker: str = ""
     origins: dict[str, str] = {}
     warnings: tuple[str, ...] = ()

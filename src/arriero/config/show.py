@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from arriero.config.bounds import budget_text, timeout_text
+from arriero.config.broker import without_password
 from arriero.config.concurrency import concurrency_text
 from arriero.config.fields import FIELDS
 from arriero.config.quantities import duration_text
@@ -19,6 +20,7 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "max_errors": budget_text,
     "max_wait": duration_text,
     "model": ", ".join,
+    "broker": without_password,
 }
 
 

@@ -126,6 +126,10 @@ class AsyncioEngine:
             await self._sleep(left_s)  # uvloop counts milliseconds and may be half of one early
             left_s = (until - self.now()) / self._scale
         events, self._events = self._events, []
+        return self._in_order(events)
+
+    def _in_order(self, events: list[Event]) -> list[Event]:
+        """What one round of the loop has read, as it is told."""
         return freed_first(events)
 
     async def _sleep(self, seconds: float) -> None:

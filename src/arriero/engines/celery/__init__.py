@@ -1,0 +1,1 @@
+"""The Celery engine: one scheduler in the coordinator, workers on other machines are its hands."""
