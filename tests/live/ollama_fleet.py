@@ -40,7 +40,10 @@ class OllamaFleet:
     def flags_of(self, model: str, *options: str, urls: Sequence[str] | None = None) -> list[str]:
         """The same for another model, for other addresses (of proxies), or with other options than 24 tokens."""
         options = ("num_thread=1", "num_ctx=512", *(options or ("num_predict=24",)))
-        pairs = [*(("-i", url) for url in urls or self.urls), *(("-O", option) for option in options)]
+        pairs = [
+            *(("-i", url) for url in (self.urls if urls is None else urls)),
+            *(("-O", option) for option in options),
+        ]
         return ["-m", model, *(word for pair in pairs for word in pair)]
 
     def read_logs(self) -> list[ServerLog]:

@@ -65,7 +65,7 @@ class Post:
         return True
 
     def _connect(self, connection: Connection) -> None:
-        connection.connect()
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         channel = connection.default_channel
         self._producer = self._app.amqp.Producer(channel, auto_declare=False)
         self._dispatcher = self._app.events.Dispatcher(

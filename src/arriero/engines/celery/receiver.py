@@ -64,7 +64,7 @@ class Receiver:
         while not self._over.is_set():
             connection = self._app.connection_for_read()
             try:
-                connection.connect()
+                connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
                 self._hear(connection)
             except (*connection.connection_errors, *connection.channel_errors, OSError, KombuError) as error:
                 self.trouble = f"{type(error).__name__}: {error}"
