@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 from celery import Celery
-from kombu import Connection
+from kombu import Connection, Queue
 from kombu.exceptions import KombuError
 
 from arriero.engines.celery.broker import ANNOUNCEMENT, DELIVER, TRANSIENT, queue_named
@@ -34,7 +34,7 @@ class Post:
         self._connection: Connection | None = None
         self._producer: Any = None
         self._dispatcher: Any = None
-        self._declared: set[str] = set()
+        self._declared: dict[str, Queue] = {}
         self._again_at = 0.0
 
     def send(self, letters: Sequence[Letter]) -> Future[bool]:
@@ -76,14 +76,15 @@ class Post:
         if not isinstance(content, bytes):
             self._dispatcher.send(ANNOUNCEMENT, retry=False, **content)
             return
-        if queue not in self._declared:  # on Redis only the publisher's own channel gives a queue its end
-            queue_named(queue)(self._producer.channel).declare()
-            self._declared.add(queue)
+        if queue not in self._declared:
+            self._declared[queue] = queue_named(queue)
+            # On Redis only the publisher's own channel gives a queue its end.
+            self._declared[queue](self._producer.channel).declare()
         if kind == "task":
             self._app.send_task(
                 DELIVER,
                 args=(content.decode(),),
-                queue=queue_named(queue),
+                queue=self._declared[queue],
                 declare=[],
                 producer=self._producer,
                 retry=False,
