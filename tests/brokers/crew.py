@@ -191,7 +191,7 @@ class Carried:
         assert_promises(self.folder, "results.json")
 
 
-def wait_until(holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+def wait_until(holds: Callable[[], object], patience_s: float = 2 * PATIENCE_S) -> None:
     """Look again and again until something holds."""
     until = time.monotonic() + patience_s
     while not holds():
