@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from fuzzing import fuzzed
 from hypothesis import strategies as st
@@ -104,13 +105,18 @@ def test_standard_input_is_spooled_byte_for_byte(folder, data, size):
     out, into = os.pipe()
     path = folder / "stdin"
     path.unlink(missing_ok=True)
-    for start in range(0, len(data), size):
-        os.write(into, data[start : start + size])
-    os.close(into)
+
+    def write() -> None:
+        with open(into, "wb", buffering=0) as pipe:  # noqa: PTH123 - a descriptor
+            pipe.writelines(data[start : start + size] for start in range(0, len(data), size))
+
+    writer = threading.Thread(target=write)  # a pipe may be full before anybody reads
+    writer.start()
     source = spool(out, str(path), "txt")
     try:
         spooled = [line.text for line in source.lines()]
     finally:
+        writer.join()
         source.release()
         source.close()
         os.close(out)
