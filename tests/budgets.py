@@ -14,7 +14,7 @@ BUDGETS_S = {
     "conformance": 50,
     "integration": 380,
     "live": 140,
-    "brokers": 170,
+    "brokers": 130,
     "planted": 40,
     "fuzz": 20,
     "storage": 60,

@@ -20,7 +20,9 @@ KINDS = {"redis": RedisBroker, "rabbitmq": RabbitmqBroker}
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for a broker runs on both."""
     if {"broker_url", "own_broker"} & set(metafunc.fixturenames):
-        metafunc.parametrize("kind", KINDS, scope="session")
+        brief = metafunc.definition.get_closest_marker("one_broker") is not None
+        kinds = [pytest.param(kind, marks=pytest.mark.slow) if brief and kind != "redis" else kind for kind in KINDS]
+        metafunc.parametrize("kind", kinds, ids=list(KINDS), scope="session")
 
 
 @pytest.fixture(scope="session")

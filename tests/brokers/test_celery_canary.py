@@ -20,7 +20,7 @@ from fake_ollama import prompt_hash
 from messages_seen import every_event
 from running import PATIENCE_S, fake_fleet
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.one_broker]
 
 CANARY = "CANARY-PROMPT-27182"
 LOOKS = 2

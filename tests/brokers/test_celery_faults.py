@@ -76,6 +76,7 @@ def test_a_killed_worker_loses_nothing_and_its_successor_is_used_at_once(tmp_pat
     batch.check(redone=AT_ONCE)
 
 
+@pytest.mark.one_broker
 def test_a_frozen_worker_is_done_without_and_what_it_says_late_is_dropped(
     tmp_path: Path, crew: Crew, kind: str
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_killed_coordinator_goes_on_by_the_same_command(tmp_path: Path, crew: 
     batch.check(redone=2 * AT_ONCE, coordinators=2)
 
 
+@pytest.mark.one_broker
 def test_a_second_batch_waits_for_the_workers_of_the_first_and_then_has_them(tmp_path: Path, crew: Crew) -> None:
     first, second = (tmp_path / name for name in ("first", "second"))
     first.mkdir()
@@ -127,6 +129,7 @@ def test_a_broker_that_is_killed_costs_a_pause_and_no_request(
     batch.check()
 
 
+@pytest.mark.one_broker
 def test_a_broker_that_forgets_everything_costs_a_pause_and_no_request(
     tmp_path: Path, crew: Crew, own_broker: Broker, kind: str
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_network_that_is_cut_and_mended_loses_nothing(
     crew.restart("left")
 
 
+@pytest.mark.one_broker
 def test_messages_that_are_none_are_dropped_without_a_word_of_them(
     tmp_path: Path, crew: Crew, own_broker: Broker, kind: str
 ) -> None:
@@ -194,6 +198,7 @@ def test_messages_that_are_none_are_dropped_without_a_word_of_them(
         assert "Traceback" not in text
 
 
+@pytest.mark.one_broker
 def test_a_frame_that_is_delivered_twice_is_carried_once(
     tmp_path: Path, crew: Crew, own_broker: Broker, kind: str
 ) -> None:

@@ -15,7 +15,7 @@ def test_a_prompt_is_stripped_and_otherwise_the_line():
     row = parse_text(3, line("\u3000 say  'hi'\t\u2028there\u00a0".encode(), 7))
 
     assert row.prompt == "say  'hi'\t\u2028there"
-    assert (row.position, row.line, row.id) == (3, 7, "7")
+    assert (row.position, row.line, row.id, row.priority) == (3, 7, "7", 0)
     assert row.hash == row_hash("say  'hi'\t\u2028there".encode())
 
 

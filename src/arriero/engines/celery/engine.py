@@ -221,7 +221,10 @@ class CeleryEngine(AsyncioEngine):
 
 
 def new_run() -> int:
-    """A number that grows with each start: milliseconds of the wall clock."""
+    """A number that grows with each start: milliseconds of the wall clock.
+
+    Where the clock was set back between two starts, workers let the new one in once they miss the old one.
+    """
     return time.time_ns() // 1_000_000
 
 
