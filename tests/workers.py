@@ -1,7 +1,4 @@
-"""How the tests are dealt out to two processes: a module stays together, and so do those that share real servers.
-
-They are dealt out in the order of the folders (``--no-loadscope-reorder``): what takes longest is not left to the end.
-"""
+"""How the tests are dealt out to two processes: a module stays together, and so do those that share real servers."""
 
 from __future__ import annotations
 
